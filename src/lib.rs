@@ -1,1 +1,29 @@
-//! placeholder
+//! The GStreamer plugin `kvs`: a source for Amazon Kinesis Video Streams.
+
+mod aws;
+#[doc(hidden)]
+pub mod fragment;
+mod kvssrc;
+#[doc(hidden)]
+pub mod mkv;
+#[doc(hidden)]
+pub mod output;
+mod runtime;
+
+use gst::glib;
+
+fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    kvssrc::register(plugin)
+}
+
+gst::plugin_define!(
+    kvs,
+    env!("CARGO_PKG_DESCRIPTION"),
+    plugin_init,
+    concat!(env!("CARGO_PKG_VERSION"), "-", env!("COMMIT_ID")),
+    "MPL-2.0",
+    env!("CARGO_PKG_NAME"),
+    env!("CARGO_PKG_NAME"),
+    env!("CARGO_PKG_REPOSITORY"),
+    env!("BUILD_REL_DATE")
+);

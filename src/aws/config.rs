@@ -1,0 +1,38 @@
+//! A request's settings and the SDK's own, as one SDK configuration.
+
+use aws_config::{BehaviorVersion, Region, SdkConfig, stalled_stream_protection::StalledStreamProtectionConfig};
+use aws_credential_types::Credentials;
+
+use super::{Error, Request};
+
+/// Loads region, endpoint and credentials.
+///
+/// # Errors
+///
+/// No region is set anywhere.
+pub(super) async fn load(request: &Request) -> Result<SdkConfig, Error> {
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        // A quiet camera is no stalled transfer.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+    // A stream's ARN can only be found in the region that it names.
+    if let Some(region) = request.region.as_deref().or(request.stream.region()) {
+        loader = loader.region(Region::new(region.to_owned()));
+    }
+    if let Some(endpoint_url) = &request.endpoint_url {
+        loader = loader.endpoint_url(endpoint_url);
+    }
+    if let Some(given) = &request.credentials {
+        loader = loader.credentials_provider(Credentials::new(
+            &given.access_key,
+            &given.secret_key,
+            given.session_token.clone(),
+            None,
+            "element properties",
+        ));
+    }
+    let config = loader.load().await;
+    if config.region().is_none() {
+        return Err(Error::NoRegion);
+    }
+    Ok(config)
+}

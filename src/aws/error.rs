@@ -1,0 +1,189 @@
+//! What the service and the way to it can answer, told apart by what a person or a retry can do about it.
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_kinesisvideomedia::config::http::HttpResponse;
+use aws_sdk_kinesisvideomedia::error::SdkError;
+use aws_sdk_kinesisvideomedia::operation::RequestId;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+
+/// Why a call failed, or its body ended early.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    #[error("no AWS region is known: set aws-region, AWS_REGION, or the region of a profile")]
+    NoRegion,
+    #[error("no AWS credentials: {reason}")]
+    NoCredentials { reason: String },
+    #[error("{operation}: {message} ({code})")]
+    Service {
+        operation: &'static str,
+        kind: ServiceErrorKind,
+        /// The service's own name of the error.
+        code: String,
+        message: String,
+        status: u16,
+        request_id: Option<String>,
+    },
+    #[error("{operation} could not reach the service: {reason}")]
+    Unreachable { operation: &'static str, reason: String },
+    #[error("{operation} was answered with what is no answer of the service: {reason}")]
+    Response { operation: &'static str, reason: String },
+    #[error("{operation} cannot be asked: {reason}")]
+    Request { operation: &'static str, reason: String },
+    #[error("GetDataEndpoint named no endpoint")]
+    NoDataEndpoint,
+    #[error("the connection broke: {reason}")]
+    Body { reason: String },
+}
+
+/// What an error of the service asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServiceErrorKind {
+    NotFound,
+    NotAuthorized,
+    /// Too many calls or connections: later.
+    Throttled,
+    /// The data endpoint is not this stream's any more.
+    WrongEndpoint,
+    InvalidArgument,
+    /// The service's own fault: later.
+    Unavailable,
+    Other,
+}
+
+impl ServiceErrorKind {
+    /// The error's type decides; only where it is none of the known ones the HTTP status does.
+    ///
+    /// From the errors that GetDataEndpoint and GetMedia list, and the
+    /// [common errors](https://docs.aws.amazon.com/kinesisvideostreams/latest/dg/CommonErrors.html).
+    fn of(code: &str, status: u16) -> Self {
+        match code.strip_suffix("Exception").unwrap_or(code) {
+            "ResourceNotFound" => Self::NotFound,
+            "NotAuthorized"
+            | "AccessDenied"
+            | "InvalidClientTokenId"
+            | "UnrecognizedClient"
+            | "MissingToken"
+            | "MissingAuthenticationToken"
+            | "IncompleteSignature"
+            | "InvalidSignature"
+            | "SignatureDoesNotMatch"
+            | "ExpiredToken"
+            | "RequestExpired"
+            | "InvalidAccessKeyId"
+            | "OptInRequired" => Self::NotAuthorized,
+            "ClientLimitExceeded"
+            | "ConnectionLimitExceeded"
+            | "Throttling"
+            | "Throttled"
+            | "TooManyRequests"
+            | "RequestLimitExceeded"
+            | "SlowDown" => Self::Throttled,
+            "InvalidEndpoint" => Self::WrongEndpoint,
+            "InvalidArgument" | "Validation" | "ValidationError" => Self::InvalidArgument,
+            "InternalFailure" | "InternalError" | "ServiceUnavailable" => Self::Unavailable,
+            _ => match status {
+                401 | 403 => Self::NotAuthorized,
+                404 => Self::NotFound,
+                429 => Self::Throttled,
+                500.. => Self::Unavailable,
+                _ => Self::Other,
+            },
+        }
+    }
+}
+
+impl Error {
+    /// What the SDK says of a failed call.
+    pub(super) fn from_sdk<E>(operation: &'static str, error: SdkError<E, HttpResponse>) -> Self
+    where
+        E: std::error::Error + ProvideErrorMetadata + 'static,
+        SdkError<E, HttpResponse>: RequestId,
+    {
+        if let Some(reason) = credentials_error(&error) {
+            return Self::NoCredentials { reason };
+        }
+        let request_id = error.request_id().map(str::to_owned);
+        match &error {
+            SdkError::ServiceError(context) => {
+                let (raw, metadata) = (context.raw(), context.err().meta());
+                let header = |name: &str| raw.headers().get(name).map(str::to_owned);
+                // Media calls name their error in a header of another spelling than the SDK reads.
+                let code = metadata
+                    .code()
+                    .map(str::to_owned)
+                    .or_else(|| header("x-amz-errortype"))
+                    .unwrap_or_else(|| "unnamed error".to_owned());
+                let code = code.split([':', '#']).find(|part| !part.is_empty()).unwrap_or("unnamed error").to_owned();
+                let status = raw.status().as_u16();
+                Self::Service {
+                    operation,
+                    kind: ServiceErrorKind::of(&code, status),
+                    message: first_line(metadata.message().unwrap_or("the service gives no reason")),
+                    code,
+                    status,
+                    request_id: request_id.or_else(|| header("x-amz-requestid")),
+                }
+            }
+            SdkError::ResponseError(_) => Self::Response { operation, reason: chain(&error) },
+            SdkError::ConstructionFailure(_) => Self::Request { operation, reason: chain(&error) },
+            _ => Self::Unreachable { operation, reason: chain(&error) },
+        }
+    }
+}
+
+/// An error and all that it says of its causes.
+pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    for cause in std::iter::successors(Some(error), |error| error.source()) {
+        let text = cause.to_string();
+        if parts.last().is_none_or(|last| !last.contains(&text)) {
+            parts.push(text);
+        }
+    }
+    parts.join(": ")
+}
+
+/// A refused signature is explained on further lines with the whole signed request, session token included.
+fn first_line(message: &str) -> String {
+    message.lines().next().unwrap_or_default().to_owned()
+}
+
+fn credentials_error(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let found = std::iter::successors(Some(error), |error| error.source())
+        .find(|error| error.downcast_ref::<CredentialsError>().is_some())?;
+    Some(chain(found))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_type_decides_not_the_status() {
+        use ServiceErrorKind as Kind;
+        for (code, status, kind) in [
+            ("ResourceNotFoundException", 404, Kind::NotFound),
+            ("NotAuthorizedException", 401, Kind::NotAuthorized),
+            ("AccessDeniedException", 400, Kind::NotAuthorized),
+            ("ExpiredTokenException", 400, Kind::NotAuthorized),
+            ("ClientLimitExceededException", 400, Kind::Throttled),
+            ("ConnectionLimitExceededException", 400, Kind::Throttled),
+            ("ThrottlingException", 400, Kind::Throttled),
+            ("InvalidEndpointException", 400, Kind::WrongEndpoint),
+            ("InvalidArgumentException", 400, Kind::InvalidArgument),
+            ("InternalFailure", 500, Kind::Unavailable),
+            ("ServiceUnavailable", 503, Kind::Unavailable),
+            ("SomethingNew", 400, Kind::Other),
+            ("SomethingNew", 502, Kind::Unavailable),
+        ] {
+            assert_eq!(Kind::of(code, status), kind, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_refused_signature_tells_no_token() {
+        let message =
+            "The request signature we calculated does not match.\n\nThe Canonical String\nx-amz-security-token:secret";
+        assert!(!first_line(message).contains("secret"));
+    }
+}

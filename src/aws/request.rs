@@ -1,0 +1,52 @@
+//! What a consumer asks of the service.
+
+use std::fmt;
+
+use super::Stream;
+use crate::fragment::{FragmentNumber, UnixTime};
+
+/// A GetMedia call, before any endpoint is known.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub stream: Stream,
+    pub start: StartSelector,
+    /// Wins over the stream's own and the SDK's.
+    pub region: Option<String>,
+    /// Control-plane endpoint; without it the SDK's.
+    pub endpoint_url: Option<String>,
+    /// Without them the SDK's default chain.
+    pub credentials: Option<StaticCredentials>,
+}
+
+/// Where to begin. See `StartSelector` in the
+/// [API reference](https://docs.aws.amazon.com/kinesisvideostreams/latest/dg/API_dataplane_StartSelector.html).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum StartSelector {
+    /// With the newest fragment.
+    #[default]
+    Now,
+    /// With the oldest fragment that is still there.
+    Earliest,
+    /// With the fragment that holds this moment of the producer's clock.
+    ProducerTimestamp(UnixTime),
+    /// With the fragment that holds this moment of the service's clock.
+    ServerTimestamp(UnixTime),
+    /// With the fragment after this one.
+    AfterFragment(FragmentNumber),
+    /// Where an earlier body said that one should go on.
+    ContinuationToken(String),
+}
+
+/// A key pair that the user gave, with the token of a temporary one.
+#[derive(Clone)]
+pub struct StaticCredentials {
+    pub access_key: String,
+    pub secret_key: String,
+    pub session_token: Option<String>,
+}
+
+impl fmt::Debug for StaticCredentials {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("StaticCredentials(..)")
+    }
+}

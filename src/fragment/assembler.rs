@@ -1,0 +1,270 @@
+//! Matroska elements to fragments: which frames belong to which fragment, and when a fragment is whole.
+
+use std::sync::Arc;
+
+use super::tags::Tags;
+use super::{Error, FragmentNumber, UnixTime};
+use crate::mkv::{self, Element};
+
+/// What an EBML header says of the document behind it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Document {
+    /// DocType: `matroska` or `webm`.
+    pub doc_type: String,
+    /// DocTypeVersion.
+    pub version: u64,
+    /// DocTypeReadVersion.
+    pub read_version: u64,
+}
+
+impl Default for Document {
+    /// The defaults of EBML (RFC 8794 section 11.2), and the type that Kinesis Video sends.
+    fn default() -> Self {
+        Self { doc_type: "matroska".to_owned(), version: 1, read_version: 1 }
+    }
+}
+
+/// What a fragment's frames need to be understood: the header that the service repeats before each fragment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Header {
+    pub document: Document,
+    pub info: mkv::Info,
+    pub tracks: mkv::Tracks,
+}
+
+impl Header {
+    /// Whether frames under the one header mean the same under the other. Unique ids and the names of the writing
+    /// program may change with every restart of a producer; they say nothing of the frames.
+    fn describes_the_same(&self, other: &Self) -> bool {
+        let (tracks, others) = (&self.tracks.tracks, &other.tracks.tracks);
+        self.document == other.document
+            && self.info.timestamp_scale == other.info.timestamp_scale
+            && tracks.len() == others.len()
+            && tracks
+                .iter()
+                .zip(others)
+                .all(|(track, other)| track == other || mkv::Track { uid: other.uid, ..track.clone() } == *other)
+    }
+
+    /// The index, in `tracks`, of the track that a block names.
+    pub fn track_index(&self, number: u64) -> Option<usize> {
+        self.tracks.tracks.iter().position(|track| track.number == number)
+    }
+}
+
+/// One fragment, as far as it is known when its first frame comes.
+#[derive(Clone, Debug)]
+pub struct Fragment {
+    /// The same `Arc` as the fragment before it, unless the tracks really changed.
+    pub header: Arc<Header>,
+    /// `None` in a file that Kinesis Video did not write.
+    pub number: Option<FragmentNumber>,
+    pub producer_timestamp: Option<UnixTime>,
+    pub server_timestamp: Option<UnixTime>,
+    /// The producer's metadata that came before the cluster.
+    pub tags: Vec<(String, String)>,
+    /// The time of its cluster as the producer wrote it, in ns.
+    pub cluster_time: i64,
+}
+
+impl Fragment {
+    /// The capture time of its start, in ns: the producer timestamp, or the cluster's own time where there is none.
+    pub fn start(&self) -> i64 {
+        self.producer_timestamp.map_or(self.cluster_time, UnixTime::nanoseconds)
+    }
+}
+
+/// A fragment is whole: nothing of it can follow.
+#[derive(Clone, Debug)]
+pub struct FragmentEnd {
+    pub number: Option<FragmentNumber>,
+    /// How far it lies behind the newest of the stream, in ms.
+    pub millis_behind_now: Option<u64>,
+    pub continuation_token: Option<String>,
+    /// The producer's metadata that came after the cluster.
+    pub tags: Vec<(String, String)>,
+}
+
+/// What an element meant.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A fragment's cluster begins.
+    Start(Arc<Fragment>),
+    /// A block of the fragment that began last, and its distance from the fragment's start, in ns.
+    Block(mkv::Block, i64),
+    /// The fragment is whole.
+    End(FragmentEnd),
+}
+
+/// Where to go on after a connection that ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ResumePoint {
+    /// The last fragment that came whole.
+    pub fragment_number: Option<FragmentNumber>,
+    /// What the service said to go on with behind that fragment.
+    pub continuation_token: Option<String>,
+    /// The fragment that was cut, and how many of its blocks had come.
+    pub partial: Option<(FragmentNumber, u64)>,
+}
+
+/// Puts elements together into fragments.
+#[derive(Debug, Default)]
+pub struct Assembler {
+    document: Document,
+    info: mkv::Info,
+    header: Option<Arc<Header>>,
+    /// Set by a Tracks element until the cluster that uses it.
+    tracks: Option<mkv::Tracks>,
+    tags: Tags,
+    state: State,
+    resume: ResumePoint,
+}
+
+/// How far the fragment at hand has come.
+#[derive(Debug, Default)]
+enum State {
+    /// Its cluster has not begun.
+    #[default]
+    Head,
+    /// Its cluster has: `anchor` is that cluster's time, `cluster` that of the cluster at hand, both in ns.
+    Open { number: Option<FragmentNumber>, anchor: i64, cluster: i64, blocks: u64 },
+}
+
+impl Assembler {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes in the next element, which ended at byte `offset` of the body.
+    ///
+    /// # Errors
+    ///
+    /// An error tag of the service, or a cluster without a header.
+    pub fn push(&mut self, element: Element, offset: u64) -> Result<Option<Event>, Error> {
+        match element {
+            Element::Document { doc_type, doc_type_version, doc_type_read_version } => {
+                let end = self.end_of_fragment();
+                self.document = Document { doc_type, version: doc_type_version, read_version: doc_type_read_version };
+                self.info = mkv::Info::default();
+                Ok(end)
+            }
+            Element::Info(info) => {
+                self.info = info;
+                Ok(None)
+            }
+            Element::Tracks(tracks) => {
+                self.tracks = Some(tracks);
+                Ok(None)
+            }
+            Element::Tags(tags) => self.push_tags(tags),
+            Element::Cluster { timestamp } => self.push_cluster(timestamp, offset),
+            Element::Block(block) => Ok(self.push_block(block)),
+            Element::Segment | Element::ClusterEnd => Ok(None),
+        }
+    }
+
+    /// Where to go on if the connection ends here.
+    pub fn resume_point(&self) -> ResumePoint {
+        let partial = match &self.state {
+            State::Open { number: Some(number), blocks, .. } => Some((number.clone(), *blocks)),
+            State::Open { number: None, .. } | State::Head => None,
+        };
+        ResumePoint { partial, ..self.resume.clone() }
+    }
+
+    fn push_tags(&mut self, tags: Vec<mkv::Tag>) -> Result<Option<Event>, Error> {
+        let mut tags_here = Tags::default();
+        tags_here.read(tags);
+        // A body whose documents hold several fragments: the number of the next one ends this one.
+        let end = match &self.state {
+            State::Open { number, .. } if tags_here.number.is_some() && tags_here.number != *number => {
+                self.end_of_fragment()
+            }
+            _ => None,
+        };
+        self.tags.merge(tags_here);
+        if self.tags.error_code.is_some() || self.tags.error_id.is_some() {
+            return Err(Error::Service {
+                code: self.tags.error_code.take().unwrap_or_else(|| "no code".to_owned()),
+                id: self.tags.error_id.take().unwrap_or_else(|| "without id".to_owned()),
+            });
+        }
+        if end.is_none() && self.tags.continuation_token.is_some() {
+            return Ok(self.end_of_fragment());
+        }
+        Ok(end)
+    }
+
+    fn push_cluster(&mut self, timestamp: u64, offset: u64) -> Result<Option<Event>, Error> {
+        let time = ticks(timestamp, self.info.timestamp_scale);
+        if let State::Open { cluster, number: Some(_), .. } = &mut self.state
+            && self.tracks.is_none()
+        {
+            *cluster = time;
+            return Ok(None);
+        }
+        let header = self.take_header(offset)?;
+        let tags = &mut self.tags;
+        let fragment = Arc::new(Fragment {
+            header,
+            number: tags.number.take(),
+            producer_timestamp: tags.producer_timestamp.take(),
+            server_timestamp: tags.server_timestamp.take(),
+            tags: std::mem::take(&mut tags.producer),
+            cluster_time: time,
+        });
+        self.state = State::Open { number: fragment.number.clone(), anchor: time, cluster: time, blocks: 0 };
+        Ok(Some(Event::Start(fragment)))
+    }
+
+    fn push_block(&mut self, block: mkv::Block) -> Option<Event> {
+        let scale = i64::try_from(self.info.timestamp_scale).unwrap_or(i64::MAX);
+        let State::Open { anchor, cluster, blocks, .. } = &mut self.state else {
+            return None;
+        };
+        *blocks = blocks.saturating_add(1);
+        let in_cluster = i64::from(block.relative_timestamp).saturating_mul(scale);
+        let offset = cluster.saturating_sub(*anchor).saturating_add(in_cluster);
+        Some(Event::Block(block, offset))
+    }
+
+    fn take_header(&mut self, offset: u64) -> Result<Arc<Header>, Error> {
+        let same = match (self.tracks.take(), &self.header) {
+            (None, Some(header)) => return Ok(Arc::clone(header)),
+            (None, None) => return Err(Error::NoTracks { offset }),
+            (Some(tracks), header) => {
+                let new = Header { document: self.document.clone(), info: self.info.clone(), tracks };
+                match header {
+                    Some(header) if header.describes_the_same(&new) => Arc::clone(header),
+                    _ => Arc::new(new),
+                }
+            }
+        };
+        self.header = Some(Arc::clone(&same));
+        Ok(same)
+    }
+
+    /// Ends the fragment at hand, also one that never had a cluster.
+    fn end_of_fragment(&mut self) -> Option<Event> {
+        let tags = std::mem::take(&mut self.tags);
+        let number = match std::mem::take(&mut self.state) {
+            State::Open { number, .. } => number,
+            State::Head => Some(tags.number?),
+        };
+        if number.is_some() {
+            self.resume.fragment_number = number.clone();
+            self.resume.continuation_token = tags.continuation_token.clone();
+        }
+        Some(Event::End(FragmentEnd {
+            number,
+            millis_behind_now: tags.millis_behind_now,
+            continuation_token: tags.continuation_token,
+            tags: tags.producer,
+        }))
+    }
+}
+
+/// Ticks of a timestamp scale as ns.
+fn ticks(count: u64, scale: u64) -> i64 {
+    i64::try_from(u128::from(count) * u128::from(scale)).unwrap_or(i64::MAX)
+}

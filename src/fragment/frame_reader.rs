@@ -1,0 +1,152 @@
+//! The bytes of a GetMedia body in, fragments and frames in stream time out.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{Assembler, Error, Event, Fragment, FragmentEnd, Range, ResumePoint, Timeline};
+use crate::mkv::{self, Pieces};
+
+/// A block with its place in time.
+#[derive(Clone, Debug)]
+pub struct TimedBlock {
+    pub block: mkv::Block,
+    /// The index of its track in the header; `None` where the header does not have it.
+    pub track: Option<usize>,
+    /// When the producer captured it: ns since 1970, or on the file's own clock where no producer timestamp is given.
+    pub capture_time: i64,
+    /// Presentation time of its first frame, in ns from the first frame delivered.
+    pub pts: u64,
+    /// How long one of its frames lasts, in ns, where block or track tell.
+    pub frame_duration: Option<u64>,
+    /// The clock jumped back here.
+    pub discont: bool,
+}
+
+impl TimedBlock {
+    /// How long the whole block lasts, in ns.
+    pub fn duration(&self) -> Option<u64> {
+        let frames = u64::try_from(self.block.frame_count()).ok()?;
+        self.frame_duration?.checked_mul(frames)
+    }
+
+    /// The frames with their distance from the block's time, in ns. Behind the first of a lace, it is known only with
+    /// the duration of a frame (RFC 9559 section 10.3).
+    pub fn frames(&self) -> impl Iterator<Item = (Pieces, Option<u64>)> + '_ {
+        self.block.frames().enumerate().map(|(index, frame)| {
+            let distance = match (index, self.frame_duration) {
+                (0, _) => Some(0),
+                (index, Some(duration)) => u64::try_from(index).ok().and_then(|index| duration.checked_mul(index)),
+                (_, None) => None,
+            };
+            (frame, distance)
+        })
+    }
+}
+
+/// What comes out.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// A fragment begins.
+    Start(Arc<Fragment>),
+    /// A block of the fragment that began last.
+    Block(TimedBlock),
+    /// A fragment is whole.
+    End(FragmentEnd),
+    /// The end of the range: nothing that follows is wanted.
+    RangeEnd,
+}
+
+/// Reader, Assembler and Timeline in a row.
+pub struct FrameReader {
+    reader: mkv::Reader,
+    assembler: Assembler,
+    timeline: Timeline,
+    range: Range,
+    fragment: Option<Arc<Fragment>>,
+}
+
+impl FrameReader {
+    /// Reads up to the end of `range`.
+    pub fn new(range: Range) -> Self {
+        Self {
+            reader: mkv::Reader::new(),
+            assembler: Assembler::new(),
+            timeline: Timeline::new(),
+            range,
+            fragment: None,
+        }
+    }
+
+    /// Takes in the next bytes of the body; [`next`](Self::next) parses them.
+    pub fn push(&mut self, bytes: Bytes) {
+        self.reader.push(bytes);
+    }
+
+    /// The next thing that the bytes mean, or `None` until more of them come.
+    ///
+    /// # Errors
+    ///
+    /// Bytes that are not the service's, or an error tag of the service.
+    #[expect(clippy::should_implement_trait, reason = "an iterator that ends may not go on, this one does")]
+    pub fn next(&mut self) -> Result<Option<Output>, Error> {
+        while let Some(element) = self.reader.next()? {
+            let output = match self.assembler.push(element, self.reader.offset())? {
+                Some(Event::Start(fragment)) => Some(self.start(fragment)),
+                Some(Event::Block(block, offset)) => self.place(block, offset).map(Output::Block),
+                Some(Event::End(end)) => Some(Output::End(end)),
+                None => None,
+            };
+            if output.is_some() {
+                return Ok(output);
+            }
+        }
+        Ok(None)
+    }
+
+    /// The body has ended.
+    ///
+    /// # Errors
+    ///
+    /// It ended inside an element.
+    pub fn finish(&self) -> Result<(), Error> {
+        Ok(self.reader.finish()?)
+    }
+
+    /// Where to go on if the connection ends here.
+    pub fn resume_point(&self) -> ResumePoint {
+        self.assembler.resume_point()
+    }
+
+    fn start(&mut self, fragment: Arc<Fragment>) -> Output {
+        if !self.range.holds_start_of(&fragment) {
+            return Output::RangeEnd;
+        }
+        self.timeline.begin_fragment(fragment.start());
+        self.fragment = Some(Arc::clone(&fragment));
+        Output::Start(fragment)
+    }
+
+    fn place(&mut self, block: mkv::Block, offset: i64) -> Option<TimedBlock> {
+        let fragment = self.fragment.as_ref()?;
+        if !self.range.holds_frame(fragment, offset) {
+            return None;
+        }
+        let header = &fragment.header;
+        let track = header.track_index(block.track);
+        let default_duration =
+            track.and_then(|index| header.tracks.tracks.get(index)).and_then(|track| track.default_duration);
+        let frames = u64::try_from(block.frame_count()).unwrap_or(u64::MAX).max(1);
+        let frame_duration = block
+            .duration
+            .map(|duration| duration.saturating_mul(header.info.timestamp_scale) / frames)
+            .filter(|duration| *duration > 0)
+            .or(default_duration);
+        let capture_time = fragment.start().saturating_add(offset);
+        let lasts = frame_duration.and_then(|duration| duration.checked_mul(frames));
+        // Blocks of a track that the header does not have share one place behind those that it has.
+        let place = track.unwrap_or(header.tracks.tracks.len());
+        let placement = self.timeline.place(place, capture_time, lasts);
+        Some(TimedBlock { block, track, capture_time, pts: placement.pts, frame_duration, discont: placement.discont })
+    }
+}

@@ -1,0 +1,124 @@
+//! What goes wrong in the element, as the messages that GStreamer applications expect.
+
+use std::io;
+
+use super::settings::SettingsError;
+use crate::aws::{self, ServiceErrorKind};
+use crate::{fragment, output};
+
+/// Anything that ends the element's work.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error("no threads for the network: {0}")]
+    Runtime(#[from] io::Error),
+    #[error(transparent)]
+    Aws(#[from] aws::Error),
+    #[error(transparent)]
+    Fragment(#[from] fragment::Error),
+    #[error(transparent)]
+    Output(#[from] output::Error),
+    #[error("downstream refused the caps {0}")]
+    Refused(gst::Caps),
+}
+
+impl Error {
+    /// One sentence for the user, and what the service said for the debug string; `stream` is the one being read.
+    pub fn message(&self, stream: &str) -> gst::ErrorMessage {
+        use gst::ResourceError as Resource;
+        match self {
+            Self::Settings(error) => gst::error_msg!(Resource::Settings, ("{}.", sentence(error))),
+            Self::Runtime(error) => gst::error_msg!(Resource::Failed, ("kvssrc cannot start."), ["{error}"]),
+            Self::Aws(error) => aws_message(error, stream),
+            Self::Fragment(fragment::Error::Service { code, id }) => gst::error_msg!(
+                Resource::Read,
+                ("Kinesis Video ended stream {stream} with error {id}: {code}."),
+                ["{self}"]
+            ),
+            Self::Fragment(fragment::Error::Matroska(error)) => gst::error_msg!(
+                gst::StreamError::Demux,
+                ("Stream {stream} is not Matroska as Kinesis Video sends it: {error}."),
+                ["byte {} of the GetMedia body: {error:?}", error.offset()]
+            ),
+            Self::Fragment(error @ fragment::Error::NoTracks { .. }) => {
+                gst::error_msg!(gst::StreamError::Demux, ("Stream {stream} cannot be read: {error}."), ["{error:?}"])
+            }
+            Self::Output(error) => {
+                gst::error_msg!(gst::CoreError::Negotiation, ("Not negotiated: {error}."), ["{error:?}"])
+            }
+            Self::Refused(caps) => {
+                gst::error_msg!(gst::CoreError::Negotiation, ("Downstream refused the stream's caps."), ["{caps}"])
+            }
+        }
+    }
+
+    /// What basesrc is told.
+    pub fn flow(&self) -> gst::FlowError {
+        match self {
+            Self::Output(_) | Self::Refused(_) => gst::FlowError::NotNegotiated,
+            _ => gst::FlowError::Error,
+        }
+    }
+}
+
+fn aws_message(error: &aws::Error, stream: &str) -> gst::ErrorMessage {
+    use gst::ResourceError as Resource;
+    match error {
+        aws::Error::NoRegion => gst::error_msg!(Resource::Settings, ("{}.", sentence(error))),
+        aws::Error::NoCredentials { reason } => gst::error_msg!(
+            Resource::NotAuthorized,
+            ("No AWS credentials: set access-key and secret-key, or what the AWS SDK reads."),
+            ["{reason}"]
+        ),
+        aws::Error::Service { kind, operation, code, message, status, request_id } => {
+            let request_id = request_id.as_deref().unwrap_or("unknown");
+            let debug = format!("{operation}: {code} (HTTP {status}, request id {request_id}): {message}");
+            match kind {
+                ServiceErrorKind::NotFound => gst::error_msg!(
+                    Resource::NotFound,
+                    ("There is no stream {stream} in this account and region."),
+                    ["{debug}"]
+                ),
+                ServiceErrorKind::NotAuthorized => gst::error_msg!(
+                    Resource::NotAuthorized,
+                    ("AWS refused the credentials for stream {stream}: {code}."),
+                    ["{debug}"]
+                ),
+                ServiceErrorKind::Throttled => gst::error_msg!(
+                    Resource::Busy,
+                    ("Kinesis Video is throttling stream {stream}: too many calls or connections."),
+                    ["{debug}"]
+                ),
+                ServiceErrorKind::InvalidArgument => gst::error_msg!(
+                    Resource::Settings,
+                    ("Kinesis Video refused what was asked of stream {stream}: {message}."),
+                    ["{debug}"]
+                ),
+                ServiceErrorKind::WrongEndpoint | ServiceErrorKind::Unavailable | ServiceErrorKind::Other => {
+                    gst::error_msg!(
+                        Resource::OpenRead,
+                        ("Kinesis Video failed to open stream {stream}: {code}."),
+                        ["{debug}"]
+                    )
+                }
+            }
+        }
+        aws::Error::Unreachable { .. } => {
+            gst::error_msg!(Resource::OpenRead, ("Kinesis Video could not be reached."), ["{error}"])
+        }
+        aws::Error::Response { .. } | aws::Error::Request { .. } | aws::Error::NoDataEndpoint => {
+            gst::error_msg!(Resource::OpenRead, ("Stream {stream} could not be opened."), ["{error}"])
+        }
+        aws::Error::Body { .. } => {
+            gst::error_msg!(Resource::Read, ("The connection to stream {stream} broke."), ["{error}"])
+        }
+    }
+}
+
+/// With a capital first letter.
+fn sentence(error: &impl std::fmt::Display) -> String {
+    let text = error.to_string();
+    let mut characters = text.chars();
+    characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
+}

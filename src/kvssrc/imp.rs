@@ -1,0 +1,257 @@
+//! BaseSrc and PushSrc virtual methods: wiring, and waiting that a flush can end.
+
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
+
+use gst::glib;
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+use gst_base::prelude::*;
+use gst_base::subclass::base_src::CreateSuccess;
+use gst_base::subclass::prelude::*;
+use tokio::sync::watch;
+
+use super::error::Error;
+use super::session::{Ending, Session, Step};
+use super::settings::{Plan, Settings};
+use crate::fragment::Fragment;
+use crate::output::{self, Item};
+use crate::runtime::runtime;
+
+static CAT: LazyLock<gst::DebugCategory> =
+    LazyLock::new(|| gst::DebugCategory::new("kvssrc", gst::DebugColorFlags::empty(), Some("Kinesis Video source")));
+
+/// The element's instance.
+pub struct KvsSrc {
+    settings: Mutex<Settings>,
+    state: Mutex<State>,
+    /// Whether the streaming thread has to let go of whatever it waits for.
+    flushing: watch::Sender<bool>,
+}
+
+#[derive(Default)]
+enum State {
+    #[default]
+    Stopped,
+    /// Nothing has been asked of the service yet.
+    Started(Box<Plan>),
+    /// The streaming thread has the session in hand, so that no lock is held while it waits or pushes.
+    Busy,
+    Reading(Box<Session>),
+    /// All has been said.
+    Ended,
+}
+
+/// Why `create` returns without a buffer.
+enum Stop {
+    Flushing,
+    End,
+    Failed(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for KvsSrc {
+    const NAME: &'static str = "GstKvsSrc";
+    type Type = super::KvsSrc;
+    type ParentType = gst_base::PushSrc;
+
+    fn new() -> Self {
+        Self { settings: Mutex::default(), state: Mutex::default(), flushing: watch::Sender::new(false) }
+    }
+}
+
+impl ObjectImpl for KvsSrc {
+    fn properties() -> &'static [glib::ParamSpec] {
+        Settings::properties()
+    }
+
+    fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+        if !lock(&self.settings).set(pspec.name(), value) {
+            gst::error!(CAT, imp = self, "There is no property {} of this type", pspec.name());
+        }
+    }
+
+    fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
+        lock(&self.settings).get(pspec.name()).unwrap_or_else(|| pspec.default_value().clone())
+    }
+
+    fn constructed(&self) {
+        self.parent_constructed();
+        self.obj().set_format(gst::Format::Time);
+    }
+}
+
+impl GstObjectImpl for KvsSrc {}
+
+impl ElementImpl for KvsSrc {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            gst::subclass::ElementMetadata::new(
+                "Kinesis Video Streams source",
+                "Source/Network",
+                "Reads a stream of Amazon Kinesis Video Streams as Matroska or as the frames of one track",
+                "The gst-plugin-kvs developers",
+            )
+        });
+        Some(&*METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+            let caps = output::template_caps();
+            let template = gst::PadTemplate::new("src", gst::PadDirection::Src, gst::PadPresence::Always, &caps);
+            template.into_iter().collect()
+        });
+        TEMPLATES.as_ref()
+    }
+}
+
+impl BaseSrcImpl for KvsSrc {
+    fn start(&self) -> Result<(), gst::ErrorMessage> {
+        let plan = lock(&self.settings).plan().map_err(|error| Error::from(error).message(""))?;
+        gst::debug!(CAT, imp = self, "Reading {} from {:?}", plan.request.stream, plan.request.start);
+        *lock(&self.state) = State::Started(Box::new(plan));
+        Ok(())
+    }
+
+    fn stop(&self) -> Result<(), gst::ErrorMessage> {
+        let state = std::mem::take(&mut *lock(&self.state));
+        // Dropped outside of the lock: this ends the connection.
+        drop(state);
+        Ok(())
+    }
+
+    fn unlock(&self) -> Result<(), gst::ErrorMessage> {
+        self.flushing.send_replace(true);
+        Ok(())
+    }
+
+    fn unlock_stop(&self) -> Result<(), gst::ErrorMessage> {
+        self.flushing.send_replace(false);
+        Ok(())
+    }
+
+    fn is_seekable(&self) -> bool {
+        false
+    }
+
+    /// Caps are set when the first header is known, see [`KvsSrc::negotiate_fragment`].
+    fn negotiate(&self) -> Result<(), gst::LoggableError> {
+        Ok(())
+    }
+}
+
+impl PushSrcImpl for KvsSrc {
+    fn create(&self, _buffer: Option<&mut gst::BufferRef>) -> Result<CreateSuccess, gst::FlowError> {
+        let mut session = self.take_session()?;
+        let next = self.next_buffer(&mut session);
+        let state = match &next {
+            Ok(_) | Err(Stop::Flushing) => State::Reading(session),
+            Err(Stop::End | Stop::Failed(_)) => State::Ended,
+        };
+        *lock(&self.state) = state;
+        next.map(CreateSuccess::NewBuffer).map_err(|stop| match stop {
+            Stop::Flushing => gst::FlowError::Flushing,
+            Stop::End => gst::FlowError::Eos,
+            Stop::Failed(error) => self.fail(&error),
+        })
+    }
+}
+
+impl KvsSrc {
+    /// Takes the session out of the state, opening its connection the first time.
+    fn take_session(&self) -> Result<Box<Session>, gst::FlowError> {
+        let mut state = lock(&self.state);
+        match std::mem::replace(&mut *state, State::Busy) {
+            State::Reading(session) => Ok(session),
+            State::Started(plan) => match runtime() {
+                Ok(runtime) => Ok(Box::new(Session::open(runtime.handle(), &plan))),
+                Err(error) => {
+                    *state = State::Ended;
+                    drop(state);
+                    Err(self.fail(&error.into()))
+                }
+            },
+            State::Ended => {
+                *state = State::Ended;
+                Err(gst::FlowError::Eos)
+            }
+            State::Stopped | State::Busy => {
+                *state = State::Stopped;
+                Err(gst::FlowError::Flushing)
+            }
+        }
+    }
+
+    fn next_buffer(&self, session: &mut Session) -> Result<gst::Buffer, Stop> {
+        loop {
+            match session.step()? {
+                Step::Item(Item::Buffer(buffer)) => return Ok(buffer),
+                Step::Item(Item::Caps(caps)) => {
+                    gst::debug!(CAT, imp = self, "Pushing {caps}");
+                    self.obj().set_caps(&caps).map_err(|_| Error::Refused(caps))?;
+                }
+                Step::Negotiate(fragment) => self.negotiate_fragment(session, &fragment)?,
+                Step::Receive => match self.receive(session)? {
+                    Some(Ok(bytes)) => session.push(bytes),
+                    Some(Err(error)) => return Err(self.ended(session, Some(error))),
+                    None => return Err(self.ended(session, None)),
+                },
+                Step::RangeEnd => return Err(Stop::End),
+            }
+        }
+    }
+
+    fn negotiate_fragment(&self, session: &mut Session, fragment: &Arc<Fragment>) -> Result<(), Error> {
+        let downstream = self.obj().src_pad().peer_query_caps(None);
+        gst::debug!(CAT, imp = self, "New header with fragment {:?}; downstream takes {downstream}", fragment.number);
+        session.begin(fragment, &downstream)
+    }
+
+    /// Waits for bytes until a flush.
+    fn receive(&self, session: &mut Session) -> Result<Option<Result<bytes::Bytes, crate::aws::Error>>, Stop> {
+        let runtime = runtime().map_err(Error::from)?;
+        let mut flushing = self.flushing.subscribe();
+        runtime.block_on(async {
+            tokio::select! {
+                biased;
+                _ = flushing.wait_for(|flushing| *flushing) => Err(Stop::Flushing),
+                received = session.receive() => Ok(received),
+            }
+        })
+    }
+
+    /// What the end of the connection comes to.
+    fn ended(&self, session: &Session, error: Option<crate::aws::Error>) -> Stop {
+        match session.ending(error) {
+            Ok(Ending::Clean) => {
+                gst::debug!(CAT, imp = self, "The connection ended; {}", session.resume_hint());
+            }
+            Ok(Ending::Cut(reason)) => gst::element_imp_warning!(
+                self,
+                gst::ResourceError::Read,
+                ("The connection ended in the middle of the stream's data."),
+                ["{reason}; {}", session.resume_hint()]
+            ),
+            Err(error) => return Stop::Failed(error),
+        }
+        Stop::End
+    }
+
+    fn fail(&self, error: &Error) -> gst::FlowError {
+        let stream = lock(&self.settings).stream().unwrap_or_default();
+        gst::error!(CAT, imp = self, "{error}");
+        self.post_error_message(error.message(&stream));
+        error.flow()
+    }
+}
+
+/// What a thread that panicked left behind is still whole here: every write is one assignment.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

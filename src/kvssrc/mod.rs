@@ -1,0 +1,37 @@
+//! The element `kvssrc`.
+
+use gst::glib;
+use gst::prelude::*;
+
+mod error;
+mod imp;
+mod session;
+mod settings;
+
+glib::wrapper! {
+    /// Reads a stream of Amazon Kinesis Video Streams.
+    ///
+    /// `kvssrc` signs and makes a GetMedia call and turns its endless Matroska body into buffers with timestamps and
+    /// caps. Downstream decides what they are: who takes Matroska gets one clean Matroska stream of all tracks, who
+    /// takes only an elementary format gets the frames of one track.
+    ///
+    /// Record the next minutes of a camera:
+    ///
+    /// ```text
+    /// gst-launch-1.0 -e kvssrc stream=X ! matroskademux ! mp4mux ! filesink location=out.mp4
+    /// ```
+    ///
+    /// Show what it saw from a moment on:
+    ///
+    /// ```text
+    /// gst-launch-1.0 kvssrc stream=X start-timestamp=2026-01-05T10:00:00Z ! h264parse ! avdec_h264 ! videoconvert ! autovideosink
+    /// ```
+    pub struct KvsSrc(ObjectSubclass<imp::KvsSrc>) @extends gst_base::PushSrc, gst_base::BaseSrc, gst::Element, gst::Object;
+}
+
+/// Registers the element.
+pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    #[cfg(feature = "doc")]
+    settings::StartSelectorType::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
+    gst::Element::register(Some(plugin), "kvssrc", gst::Rank::NONE, KvsSrc::static_type())
+}

@@ -1,0 +1,405 @@
+//! The element's properties, and what they mean together.
+
+use std::sync::LazyLock;
+
+use gst::glib;
+use gst::prelude::*;
+
+use crate::aws::{InvalidStream, Request, StartSelector, StaticCredentials, Stream};
+use crate::fragment::{Clock, FragmentNumber, InvalidTime, Range, UnixTime};
+use crate::output::TrackSelector;
+
+/// Where to begin, as the property spells it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstKvsSrcStartSelector")]
+pub enum StartSelectorType {
+    #[default]
+    #[enum_value(name = "Now: the newest fragment", nick = "now")]
+    Now,
+    #[enum_value(name = "Earliest: the oldest fragment that is still stored", nick = "earliest")]
+    Earliest,
+    #[enum_value(
+        name = "Producer timestamp: the fragment that holds start-timestamp on the producer's clock",
+        nick = "producer-timestamp"
+    )]
+    ProducerTimestamp,
+    #[enum_value(
+        name = "Server timestamp: the fragment that holds start-timestamp on the service's clock",
+        nick = "server-timestamp"
+    )]
+    ServerTimestamp,
+    #[enum_value(name = "Fragment number: the fragment after after-fragment-number", nick = "fragment-number")]
+    FragmentNumber,
+    #[enum_value(name = "Continuation token: where continuation-token says", nick = "continuation-token")]
+    ContinuationToken,
+}
+
+/// The properties as they were set; no `Debug`, since some are secret.
+#[derive(Clone, Default)]
+pub struct Settings {
+    stream: Option<String>,
+    aws_region: Option<String>,
+    endpoint_url: Option<String>,
+    access_key: Option<String>,
+    secret_key: Option<String>,
+    session_token: Option<String>,
+    start_selector: StartSelectorType,
+    start_timestamp: Option<String>,
+    after_fragment_number: Option<String>,
+    continuation_token: Option<String>,
+    end_timestamp: Option<String>,
+    track: Option<String>,
+}
+
+/// What the properties ask for.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub request: Request,
+    pub range: Range,
+    pub track: Option<TrackSelector>,
+}
+
+/// Properties that make no sense, alone or together.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum SettingsError {
+    #[error(transparent)]
+    Stream(#[from] InvalidStream),
+    #[error("{property}: {reason}")]
+    Time { property: &'static str, reason: InvalidTime },
+    #[error("after-fragment-number: `{0}` is no fragment number: those have 1 to 128 decimal digits")]
+    FragmentNumber(String),
+    #[error("start-selector={selector} needs {property}")]
+    Missing { selector: &'static str, property: &'static str },
+    #[error("{property} does not go with {other}")]
+    Conflict { property: &'static str, other: String },
+    #[error("{given} is set without {missing}: give both, or neither for the SDK's own credentials")]
+    Credentials { given: &'static str, missing: &'static str },
+    #[error("end-timestamp {end} is not after start-timestamp {start}")]
+    Backwards { start: UnixTime, end: UnixTime },
+}
+
+impl Settings {
+    /// The properties of the element.
+    pub fn properties() -> &'static [glib::ParamSpec] {
+        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
+            let string = |name: &'static str, nick: &'static str, blurb: &'static str| {
+                glib::ParamSpecString::builder(name).nick(nick).blurb(blurb).mutable_ready()
+            };
+            vec![
+                string("stream", "Stream", "Name or ARN of the Kinesis Video stream to read").build(),
+                string("stream-name", "Stream name", "The same as stream, as kvssink spells it").build(),
+                string(
+                    "aws-region",
+                    "AWS region",
+                    "AWS region of the stream, such as eu-west-1 (default: that of a stream ARN, else the AWS SDK's: \
+                     AWS_REGION, profile, instance metadata)",
+                )
+                .build(),
+                string(
+                    "endpoint-url",
+                    "Endpoint URL",
+                    "URL of the control-plane endpoint (default: the AWS SDK's: AWS_ENDPOINT_URL, profile, else that \
+                     of the region)",
+                )
+                .build(),
+                string(
+                    "access-key",
+                    "Access key",
+                    "AWS access key ID; goes with secret-key (default: the AWS SDK's chain: environment, profile, web \
+                     identity, container, instance metadata)",
+                )
+                .write_only()
+                .build(),
+                string("secret-key", "Secret key", "AWS secret access key; goes with access-key").write_only().build(),
+                string(
+                    "session-token",
+                    "Session token",
+                    "AWS session token; goes with access-key and secret-key where these are temporary",
+                )
+                .write_only()
+                .build(),
+                glib::ParamSpecEnum::builder_with_default("start-selector", StartSelectorType::default())
+                    .nick("Start selector")
+                    .blurb(
+                        "Where to begin reading; a set start-timestamp, after-fragment-number or continuation-token \
+                         implies producer-timestamp, fragment-number or continuation-token",
+                    )
+                    .mutable_ready()
+                    .build(),
+                string(
+                    "start-timestamp",
+                    "Start timestamp",
+                    "Begin with the fragment that holds this moment, as RFC 3339 (2026-01-05T10:00:00Z) or seconds \
+                     since 1970 (1767607200.5); producer's clock unless start-selector=server-timestamp",
+                )
+                .build(),
+                string(
+                    "after-fragment-number",
+                    "After fragment number",
+                    "Begin with the fragment after the one of this number (1 to 128 decimal digits)",
+                )
+                .build(),
+                string(
+                    "continuation-token",
+                    "Continuation token",
+                    "Begin where a continuation token of the service says",
+                )
+                .build(),
+                string(
+                    "end-timestamp",
+                    "End timestamp",
+                    "End before the first frame at or after this moment, as RFC 3339 or seconds since 1970, on the \
+                     clock of start-selector (default: no end)",
+                )
+                .build(),
+                string(
+                    "track",
+                    "Track",
+                    "Number or name of the track to push where downstream takes an elementary format (default: the \
+                     first video track that fits, else the first that fits)",
+                )
+                .build(),
+            ]
+        });
+        PROPERTIES.as_ref()
+    }
+
+    /// Sets a property; `false` where there is none of that name and type.
+    pub fn set(&mut self, name: &str, value: &glib::Value) -> bool {
+        if name == "start-selector" {
+            let Ok(selector) = value.get() else { return false };
+            self.start_selector = selector;
+            return true;
+        }
+        match (self.text_mut(name), value.get::<Option<String>>()) {
+            (Some(text), Ok(value)) => {
+                *text = value.filter(|value| !value.is_empty());
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The value of a readable property; `None` where there is none of that name.
+    pub fn get(&self, name: &str) -> Option<glib::Value> {
+        Some(match name {
+            "stream" | "stream-name" => self.stream.to_value(),
+            "aws-region" => self.aws_region.to_value(),
+            "endpoint-url" => self.endpoint_url.to_value(),
+            "start-selector" => self.start_selector.to_value(),
+            "start-timestamp" => self.start_timestamp.to_value(),
+            "after-fragment-number" => self.after_fragment_number.to_value(),
+            "continuation-token" => self.continuation_token.to_value(),
+            "end-timestamp" => self.end_timestamp.to_value(),
+            "track" => self.track.to_value(),
+            _ => return None,
+        })
+    }
+
+    /// What the properties ask for together.
+    ///
+    /// # Errors
+    ///
+    /// A value that cannot be read, or values that do not go together.
+    pub fn plan(&self) -> Result<Plan, SettingsError> {
+        let stream = Stream::parse(self.stream.as_deref().unwrap_or_default())?;
+        let start = self.start()?;
+        let end = time("end-timestamp", self.end_timestamp.as_deref())?;
+        if let (StartSelector::ProducerTimestamp(start) | StartSelector::ServerTimestamp(start), Some(end)) =
+            (&start, end)
+            && *start >= end
+        {
+            return Err(SettingsError::Backwards { start: *start, end });
+        }
+        let clock = match start {
+            StartSelector::ServerTimestamp(_) => Clock::Server,
+            _ => Clock::Producer,
+        };
+        Ok(Plan {
+            request: Request {
+                stream,
+                start,
+                region: self.aws_region.clone(),
+                endpoint_url: self.endpoint_url.clone(),
+                credentials: self.credentials()?,
+            },
+            range: Range { clock, end },
+            track: self.track.as_deref().and_then(TrackSelector::new),
+        })
+    }
+
+    /// The stream as it was set.
+    pub fn stream(&self) -> Option<String> {
+        self.stream.clone()
+    }
+
+    fn text_mut(&mut self, name: &str) -> Option<&mut Option<String>> {
+        Some(match name {
+            "stream" | "stream-name" => &mut self.stream,
+            "aws-region" => &mut self.aws_region,
+            "endpoint-url" => &mut self.endpoint_url,
+            "access-key" => &mut self.access_key,
+            "secret-key" => &mut self.secret_key,
+            "session-token" => &mut self.session_token,
+            "start-timestamp" => &mut self.start_timestamp,
+            "after-fragment-number" => &mut self.after_fragment_number,
+            "continuation-token" => &mut self.continuation_token,
+            "end-timestamp" => &mut self.end_timestamp,
+            "track" => &mut self.track,
+            _ => return None,
+        })
+    }
+
+    fn credentials(&self) -> Result<Option<StaticCredentials>, SettingsError> {
+        let missing = |given, missing| Err(SettingsError::Credentials { given, missing });
+        match (&self.access_key, &self.secret_key, &self.session_token) {
+            (Some(access_key), Some(secret_key), session_token) => Ok(Some(StaticCredentials {
+                access_key: access_key.clone(),
+                secret_key: secret_key.clone(),
+                session_token: session_token.clone(),
+            })),
+            (Some(_), None, _) => missing("access-key", "secret-key"),
+            (None, Some(_), _) => missing("secret-key", "access-key"),
+            (None, None, Some(_)) => missing("session-token", "access-key and secret-key"),
+            (None, None, None) => Ok(None),
+        }
+    }
+
+    fn start(&self) -> Result<StartSelector, SettingsError> {
+        use StartSelectorType as Type;
+        let timestamp = time("start-timestamp", self.start_timestamp.as_deref())?;
+        let number = self.after_fragment_number.as_deref();
+        let token = self.continuation_token.as_deref();
+
+        // Each value goes with its own selectors, and with the default, which it then replaces.
+        let given = [
+            ("start-timestamp", timestamp.is_some(), &[Type::ProducerTimestamp, Type::ServerTimestamp][..]),
+            ("after-fragment-number", number.is_some(), &[Type::FragmentNumber]),
+            ("continuation-token", token.is_some(), &[Type::ContinuationToken]),
+        ];
+        let mut selector = self.start_selector;
+        let mut chosen_by = None;
+        for (property, _, selectors) in given.iter().filter(|(_, given, _)| *given) {
+            if let Some(other) = chosen_by {
+                return Err(SettingsError::Conflict { property, other: String::from(other) });
+            }
+            chosen_by = Some(*property);
+            match selectors.first() {
+                Some(implied) if selector == Type::Now => selector = *implied,
+                _ if selectors.contains(&selector) => {}
+                _ => {
+                    let other = format!("start-selector={}", nick(self.start_selector));
+                    return Err(SettingsError::Conflict { property, other });
+                }
+            }
+        }
+
+        let missing = |property| SettingsError::Missing { selector: nick(selector), property };
+        Ok(match selector {
+            Type::Now => StartSelector::Now,
+            Type::Earliest => StartSelector::Earliest,
+            Type::ProducerTimestamp => {
+                StartSelector::ProducerTimestamp(timestamp.ok_or_else(|| missing("start-timestamp"))?)
+            }
+            Type::ServerTimestamp => {
+                StartSelector::ServerTimestamp(timestamp.ok_or_else(|| missing("start-timestamp"))?)
+            }
+            Type::FragmentNumber => {
+                let number = number.ok_or_else(|| missing("after-fragment-number"))?;
+                let number =
+                    FragmentNumber::new(number).ok_or_else(|| SettingsError::FragmentNumber(number.to_owned()))?;
+                StartSelector::AfterFragment(number)
+            }
+            Type::ContinuationToken => {
+                StartSelector::ContinuationToken(token.ok_or_else(|| missing("continuation-token"))?.to_owned())
+            }
+        })
+    }
+}
+
+fn nick(selector: StartSelectorType) -> &'static str {
+    match selector {
+        StartSelectorType::Now => "now",
+        StartSelectorType::Earliest => "earliest",
+        StartSelectorType::ProducerTimestamp => "producer-timestamp",
+        StartSelectorType::ServerTimestamp => "server-timestamp",
+        StartSelectorType::FragmentNumber => "fragment-number",
+        StartSelectorType::ContinuationToken => "continuation-token",
+    }
+}
+
+fn time(property: &'static str, text: Option<&str>) -> Result<Option<UnixTime>, SettingsError> {
+    text.map(str::parse).transpose().map_err(|reason| SettingsError::Time { property, reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(properties: &[(&str, &str)], selector: StartSelectorType) -> Result<Plan, SettingsError> {
+        let mut settings = Settings { start_selector: selector, ..Settings::default() };
+        assert!(settings.set("stream", &"demo".to_value()));
+        for (name, value) in properties {
+            assert!(settings.set(name, &value.to_value()), "{name}");
+        }
+        settings.plan()
+    }
+
+    #[test]
+    fn a_start_value_alone_implies_its_selector() {
+        use StartSelectorType::Now;
+        let start = |properties: &[(&str, &str)]| plan(properties, Now).unwrap().request.start;
+        assert_eq!(start(&[]), StartSelector::Now);
+        assert!(matches!(start(&[("start-timestamp", "5")]), StartSelector::ProducerTimestamp(_)));
+        assert!(matches!(start(&[("after-fragment-number", "5")]), StartSelector::AfterFragment(_)));
+        assert!(matches!(start(&[("continuation-token", "5")]), StartSelector::ContinuationToken(_)));
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_named() {
+        use StartSelectorType as Type;
+        for (properties, selector, names) in [
+            (&[("start-timestamp", "noon")][..], Type::Now, ["start-timestamp", "noon"]),
+            (&[("start-timestamp", "5")], Type::Earliest, ["start-timestamp", "earliest"]),
+            (
+                &[("start-timestamp", "5"), ("continuation-token", "x")],
+                Type::Now,
+                ["start-timestamp", "continuation-token"],
+            ),
+            (&[], Type::ServerTimestamp, ["server-timestamp", "start-timestamp"]),
+            (&[], Type::FragmentNumber, ["fragment-number", "after-fragment-number"]),
+            (&[], Type::ContinuationToken, ["start-selector=continuation-token", "continuation-token"]),
+            (&[("after-fragment-number", "12a")], Type::Now, ["after-fragment-number", "12a"]),
+            (&[("access-key", "a")], Type::Now, ["access-key", "secret-key"]),
+            (&[("secret-key", "a")], Type::Now, ["access-key", "secret-key"]),
+            (&[("session-token", "a")], Type::Now, ["session-token", "access-key"]),
+            (&[("start-timestamp", "5"), ("end-timestamp", "5")], Type::Now, ["end-timestamp", "start-timestamp"]),
+            (&[("stream", "a/b")], Type::Now, ["a/b", "name"]),
+            (&[("stream", "")], Type::Now, ["stream", "ARN"]),
+        ] {
+            let text = plan(properties, selector).unwrap_err().to_string();
+            assert!(names.iter().all(|name| text.contains(name)), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_end_is_on_the_clock_of_the_start() {
+        let properties = [("start-timestamp", "5"), ("end-timestamp", "6")];
+        let range = |selector| plan(&properties, selector).unwrap().range;
+        assert_eq!(range(StartSelectorType::Now).clock, Clock::Producer);
+        assert_eq!(range(StartSelectorType::ServerTimestamp).clock, Clock::Server);
+    }
+
+    #[test]
+    fn secrets_cannot_be_read() {
+        for name in ["access-key", "secret-key", "session-token"] {
+            let property = Settings::properties().iter().find(|property| property.name() == name).unwrap();
+            assert!(!property.flags().contains(glib::ParamFlags::READABLE));
+            assert!(Settings::default().get(name).is_none());
+        }
+        let given =
+            plan(&[("access-key", "AKIA"), ("secret-key", "hush"), ("session-token", "token")], StartSelectorType::Now);
+        let text = format!("{given:?}");
+        assert!(!["AKIA", "hush", "\"token\""].iter().any(|secret| text.contains(secret)), "{text}");
+    }
+}

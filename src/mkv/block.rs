@@ -1,0 +1,262 @@
+//! SimpleBlock and BlockGroup (RFC 9559 sections 5.1.3.4, 5.1.3.5 and 10): the block header and where its frames lie.
+
+use std::ops::Range;
+
+use super::error::Error;
+use super::ids::Id;
+use super::pieces::{Pieces, Walk};
+use super::vint::{self, Head, MAX_HEAD, UNKNOWN};
+
+/// The block's flags.
+const KEYFRAME: u8 = 0x80;
+const INVISIBLE: u8 = 0x08;
+const LACING: u8 = 0x06;
+const DISCARDABLE: u8 = 0x01;
+
+/// One SimpleBlock or BlockGroup: one frame of a track, or several that are laced.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Block {
+    /// The whole element as it came, ID and size included.
+    pub element: Pieces,
+    /// The TrackNumber; the Tracks element need not know it.
+    pub track: u64,
+    /// Ticks from the cluster's timestamp.
+    pub relative_timestamp: i16,
+    /// The SimpleBlock's flag; a BlockGroup is a keyframe when it has no ReferenceBlock.
+    pub keyframe: bool,
+    pub discardable: bool,
+    pub invisible: bool,
+    /// BlockDuration, in ticks: of all frames together.
+    pub duration: Option<u64>,
+    /// Where the two bytes of the relative timestamp lie in `element`.
+    timestamp_at: u32,
+    frames: Frames,
+}
+
+/// Where frames lie in an element. A block is far below 4 GiB.
+#[derive(Clone, Debug, PartialEq)]
+enum Frames {
+    One(Range<u32>),
+    /// Frame n lies between bound n and bound n + 1.
+    Laced(Box<[u32]>),
+}
+
+impl Block {
+    pub fn frame_count(&self) -> usize {
+        match &self.frames {
+            Frames::One(_) => 1,
+            Frames::Laced(bounds) => bounds.len().saturating_sub(1),
+        }
+    }
+
+    /// The frames' bytes, as slices of `element`. Where the track has a stripped header, it is not in them.
+    pub fn frames(&self) -> impl Iterator<Item = Pieces> {
+        (0..self.frame_count()).map(|index| {
+            let range = match &self.frames {
+                Frames::One(range) => range.clone(),
+                Frames::Laced(bounds) => {
+                    let bound = |at: usize| bounds.get(at).copied().unwrap_or_default();
+                    bound(index)..bound(index + 1)
+                }
+            };
+            self.element.slice(range.start as usize..range.end as usize)
+        })
+    }
+
+    /// Where the two bytes of the relative timestamp (big-endian) lie in `element`.
+    pub fn relative_timestamp_offset(&self) -> usize {
+        self.timestamp_at as usize
+    }
+
+    /// Reads a SimpleBlock that begins at `offset` in the body; `head` is its own.
+    #[inline]
+    pub(super) fn simple(element: Pieces, head: &Head, offset: u64) -> Result<Self, Error> {
+        let mut walk = element.walk();
+        walk.skip(head.length);
+        let payload = Payload::read(&mut walk, head.size, Id::SIMPLE_BLOCK, offset)?;
+        Ok(Block {
+            track: payload.track,
+            relative_timestamp: payload.relative_timestamp,
+            keyframe: payload.flags & KEYFRAME != 0,
+            discardable: payload.flags & DISCARDABLE != 0,
+            invisible: payload.flags & INVISIBLE != 0,
+            duration: None,
+            timestamp_at: payload.timestamp_at,
+            frames: payload.frames,
+            element,
+        })
+    }
+
+    /// Reads a BlockGroup that begins at `offset` in the body; `group` is its own head.
+    pub(super) fn group(element: Pieces, group: &Head, offset: u64) -> Result<Self, Error> {
+        let mut walk = element.walk();
+        walk.skip(group.length);
+        let length = (group.length as u64).saturating_add(group.size);
+        let (mut payload, mut duration, mut reference) = (None, None, false);
+        while (walk.position() as u64) < length {
+            let offset = offset.saturating_add(walk.position() as u64);
+            let invalid = |element, reason| Error::InvalidSize { offset, element, reason };
+            let left = length - walk.position() as u64;
+            let head = match vint::head(walk.peek(&mut [0; MAX_HEAD])) {
+                Ok(Some(head)) => head,
+                Ok(None) => return Err(invalid(Id::UNREAD, "it leads out of its parent")),
+                Err(malformed) => return Err(malformed.at(offset)),
+            };
+            if head.size == UNKNOWN {
+                return Err(invalid(head.id, "only Segment and Cluster may have an unknown size"));
+            }
+            if head.size > left.saturating_sub(head.length as u64) {
+                return Err(invalid(head.id, "it leads out of its parent"));
+            }
+            walk.skip(head.length);
+            match head.id {
+                Id::BLOCK if payload.is_some() => {
+                    let reason = "a second Block in one BlockGroup";
+                    return Err(Error::InvalidElement { offset, element: head.id, reason });
+                }
+                Id::BLOCK => payload = Some(Payload::read(&mut walk, head.size, Id::BLOCK, offset)?),
+                Id::BLOCK_DURATION if head.size > 8 => {
+                    return Err(invalid(head.id, "an integer of more than 8 bytes"));
+                }
+                Id::BLOCK_DURATION => {
+                    let digits = (0..head.size).map_while(|_| walk.byte());
+                    duration = Some(digits.fold(0, |value, byte| value << 8 | u64::from(byte)));
+                }
+                other => {
+                    reference |= other == Id::REFERENCE_BLOCK;
+                    walk.skip(usize::try_from(head.size).unwrap_or(usize::MAX));
+                }
+            }
+        }
+        let Some(payload) = payload else {
+            return Err(Error::InvalidElement { offset, element: Id::BLOCK_GROUP, reason: "no Block in it" });
+        };
+        Ok(Block {
+            track: payload.track,
+            relative_timestamp: payload.relative_timestamp,
+            keyframe: !reference,
+            discardable: false,
+            invisible: payload.flags & INVISIBLE != 0,
+            duration,
+            timestamp_at: payload.timestamp_at,
+            frames: payload.frames,
+            element,
+        })
+    }
+}
+
+/// What SimpleBlock and Block have in common: their data.
+struct Payload {
+    track: u64,
+    relative_timestamp: i16,
+    flags: u8,
+    timestamp_at: u32,
+    frames: Frames,
+}
+
+impl Payload {
+    /// Reads the `size` bytes of data in front of `walk`, which goes on to their end. The element begins at `offset`
+    /// in the body.
+    #[inline]
+    fn read(walk: &mut Walk, size: u64, element: Id, offset: u64) -> Result<Self, Error> {
+        let too_short = || Error::InvalidSize { offset, element, reason: "too short for a block header" };
+        let start = walk.position();
+        let end = start.saturating_add(usize::try_from(size).unwrap_or(usize::MAX));
+
+        let scratch = &mut [0; 11];
+        let header = walk.peek(scratch);
+        let header = header.get(..header.len().min(end - start)).unwrap_or_default();
+        let Some((track, track_length)) = vint::number(header) else {
+            return Err(match header.first() {
+                Some(0) => Error::InvalidElement { offset, element, reason: "a track number of more than 8 bytes" },
+                _ => too_short(),
+            });
+        };
+        let Some(track) = track.filter(|&track| track != 0) else {
+            return Err(Error::InvalidElement { offset, element, reason: "track number 0 or reserved" });
+        };
+        let Some(&[high, low, flags]) = header.get(track_length..).and_then(|rest| rest.first_chunk()) else {
+            return Err(too_short());
+        };
+        walk.skip(track_length + 3);
+
+        let frames = if flags & LACING == 0 {
+            Frames::One(walk.position() as u32..end as u32)
+        } else {
+            lace(walk, end, flags & LACING).map_err(|reason| Error::InvalidLacing { offset, track, reason })?
+        };
+        walk.skip(end.saturating_sub(walk.position()));
+        Ok(Self {
+            track,
+            relative_timestamp: i16::from_be_bytes([high, low]),
+            flags,
+            timestamp_at: (start + track_length) as u32,
+            frames,
+        })
+    }
+}
+
+const SIZES_MISSING: &str = "the block ends within the frame sizes";
+const TOO_LONG: &str = "the frames are longer than the block";
+
+/// Reads a lace's frame sizes (RFC 9559 section 10.3); `end` is where the block ends.
+fn lace(walk: &mut Walk, end: usize, lacing: u8) -> Result<Frames, &'static str> {
+    let byte = |walk: &mut Walk| if walk.position() < end { walk.byte() } else { None };
+    let count = usize::from(byte(walk).ok_or("no frame count")?) + 1;
+    // The last frame takes what the others leave.
+    let mut sizes: Vec<u64> = Vec::with_capacity(count);
+    match lacing {
+        // Xiph: bytes of 255 and a last one below that add up.
+        0x02 => {
+            while sizes.len() + 1 < count {
+                let mut size = 0;
+                loop {
+                    let part = byte(walk).ok_or(SIZES_MISSING)?;
+                    size += u64::from(part);
+                    if part != 255 {
+                        break;
+                    }
+                }
+                sizes.push(size);
+            }
+        }
+        // EBML: a number, then differences.
+        0x06 => {
+            let mut size: i64 = 0;
+            while sizes.len() + 1 < count {
+                let scratch = &mut [0; 8];
+                let bytes = walk.peek(scratch);
+                let bytes = bytes.get(..bytes.len().min(end.saturating_sub(walk.position()))).unwrap_or_default();
+                let (value, length) = vint::number(bytes).ok_or(SIZES_MISSING)?;
+                let value = value.ok_or("a reserved frame size")?.cast_signed();
+                // Both stay below 2^57, so that this cannot overflow.
+                size = if sizes.is_empty() { value } else { size + value - (vint::mask(length) >> 1).cast_signed() };
+                if !(0..=end as i64).contains(&size) {
+                    return Err(TOO_LONG);
+                }
+                sizes.push(size.cast_unsigned());
+                walk.skip(length);
+            }
+        }
+        // Fixed size.
+        _ => {
+            let left = end.saturating_sub(walk.position());
+            if !left.is_multiple_of(count) {
+                return Err("the block is no multiple of its frames");
+            }
+            sizes.resize(count - 1, (left / count) as u64);
+        }
+    }
+    let mut at = walk.position() as u64;
+    let mut bounds = Vec::with_capacity(count + 1);
+    bounds.push(at as u32);
+    for size in sizes {
+        at += size;
+        if at > end as u64 {
+            return Err(TOO_LONG);
+        }
+        bounds.push(at as u32);
+    }
+    bounds.push(end as u32);
+    Ok(Frames::Laced(bounds.into()))
+}

@@ -1,0 +1,125 @@
+//! The children of a master element that lies in memory whole, and their values (RFC 8794 section 7).
+
+use super::error::Error;
+use super::ids::Id;
+use super::vint::{self, UNKNOWN};
+
+/// One element, with its data.
+#[derive(Clone, Copy)]
+pub(super) struct Child<'a> {
+    pub id: Id,
+    /// Where the element begins in the body.
+    pub offset: u64,
+    /// Where its data begin in the body.
+    pub data_offset: u64,
+    pub data: &'a [u8],
+}
+
+impl<'a> Child<'a> {
+    pub fn children(&self) -> Children<'a> {
+        Children { data: self.data, offset: self.data_offset }
+    }
+
+    pub fn invalid(&self, reason: &'static str) -> Error {
+        Error::InvalidElement { offset: self.offset, element: self.id, reason }
+    }
+
+    /// An unsigned integer; no data stand for `default`.
+    pub fn unsigned_or(&self, default: u64) -> Result<u64, Error> {
+        match self.data.len() {
+            0 => Ok(default),
+            1..=8 => Ok(vint::unsigned(self.data)),
+            _ => Err(self.invalid_size("an integer of more than 8 bytes")),
+        }
+    }
+
+    /// An unsigned integer without a default value.
+    pub fn unsigned(&self) -> Result<u64, Error> {
+        self.unsigned_or(0)
+    }
+
+    /// An unsigned integer that says nothing when it is 0.
+    pub fn positive(&self) -> Result<Option<u64>, Error> {
+        Ok(Some(self.unsigned()?).filter(|&value| value != 0))
+    }
+
+    /// An unsigned integer that counts pixels.
+    pub fn pixels(&self) -> Result<u32, Error> {
+        u32::try_from(self.unsigned()?).map_err(|_| self.invalid("more than 2^32 - 1"))
+    }
+
+    /// A frequency in Hz; no data stand for `default`.
+    pub fn frequency_or(&self, default: f64) -> Result<f64, Error> {
+        let value = match *self.data {
+            [] => default,
+            [a, b, c, d] => f64::from(f32::from_be_bytes([a, b, c, d])),
+            [a, b, c, d, e, f, g, h] => f64::from_be_bytes([a, b, c, d, e, f, g, h]),
+            _ => return Err(self.invalid_size("a float of neither 0, 4 nor 8 bytes")),
+        };
+        if value.is_finite() && value > 0.0 { Ok(value) } else { Err(self.invalid("no positive number")) }
+    }
+
+    /// A date: ns since 2001-01-01T00:00:00 UTC.
+    pub fn date(&self) -> Result<i64, Error> {
+        match self.data.len() {
+            0 => Ok(0),
+            8 => Ok(vint::unsigned(self.data).cast_signed()),
+            _ => Err(self.invalid_size("a date of neither 0 nor 8 bytes")),
+        }
+    }
+
+    /// Text up to the first NUL, which may pad it (RFC 8794 section 13); what is no UTF-8 is replaced.
+    pub fn text(&self) -> String {
+        let text = self.data.split(|&byte| byte == 0).next().unwrap_or_default();
+        String::from_utf8_lossy(text).into_owned()
+    }
+
+    fn invalid_size(&self, reason: &'static str) -> Error {
+        Error::InvalidSize { offset: self.offset, element: self.id, reason }
+    }
+}
+
+/// Goes over the children of a master element; ends after the first error.
+#[derive(Clone)]
+pub(super) struct Children<'a> {
+    data: &'a [u8],
+    offset: u64,
+}
+
+impl<'a> Children<'a> {
+    fn read(&mut self) -> Result<Child<'a>, Error> {
+        let offset = self.offset;
+        let invalid = |element, reason| Error::InvalidSize { offset, element, reason };
+        let head = match vint::head(self.data) {
+            Ok(Some(head)) => head,
+            Ok(None) => return Err(invalid(Id::UNREAD, "it leads out of its parent")),
+            Err(malformed) => return Err(malformed.at(offset)),
+        };
+        if head.size == UNKNOWN {
+            return Err(invalid(head.id, "only Segment and Cluster may have an unknown size"));
+        }
+        let data = self.data.get(head.length..).unwrap_or_default();
+        let Some((data, rest)) = usize::try_from(head.size).ok().and_then(|size| data.split_at_checked(size)) else {
+            return Err(invalid(head.id, "it leads out of its parent"));
+        };
+        let data_offset = offset.saturating_add(head.length as u64);
+        self.data = rest;
+        self.offset = data_offset.saturating_add(head.size);
+        Ok(Child { id: head.id, offset, data_offset, data })
+    }
+}
+
+impl<'a> Iterator for Children<'a> {
+    type Item = Result<Child<'a>, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.data.is_empty() {
+            return None;
+        }
+        let child = self.read();
+        if child.is_err() {
+            self.data = &[];
+        }
+        Some(child)
+    }
+}

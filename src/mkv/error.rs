@@ -1,0 +1,44 @@
+//! What can be wrong with a body, and where.
+
+use super::ids::Id;
+
+/// Why the body cannot be read on. Every `offset` is a byte offset in the body: where the offending element begins.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The body is no EBML document of a kind this reader knows.
+    #[error("byte {offset}: not a Matroska stream: {reason}")]
+    NotMatroska { offset: u64, reason: &'static str },
+    /// The body ends inside an element.
+    #[error("byte {offset}: the stream ends inside {element}")]
+    Truncated { offset: u64, element: Id },
+    /// A size that the element cannot have, or that leads out of its parent.
+    #[error("byte {offset}: invalid size of {element}: {reason}")]
+    InvalidSize { offset: u64, element: Id, reason: &'static str },
+    /// An element that would be held in memory is larger than the limit; sizes in bytes.
+    #[error("byte {offset}: {element} of {size} bytes is larger than {limit} bytes")]
+    TooLarge { offset: u64, element: Id, size: u64, limit: u64 },
+    /// An element with a value that it cannot have, or in a place where it cannot be.
+    #[error("byte {offset}: invalid {element}: {reason}")]
+    InvalidElement { offset: u64, element: Id, reason: &'static str },
+    /// A track whose ContentEncodings are more than header stripping.
+    #[error("byte {offset}: track {track} has an unsupported content encoding: {what}")]
+    UnsupportedEncoding { offset: u64, track: u64, what: String },
+    /// A block whose lace sizes do not add up.
+    #[error("byte {offset}: invalid lacing in a block of track {track}: {reason}")]
+    InvalidLacing { offset: u64, track: u64, reason: &'static str },
+}
+
+impl Error {
+    /// Where the offending element begins: a byte offset in the body.
+    pub fn offset(&self) -> u64 {
+        match self {
+            Error::NotMatroska { offset, .. }
+            | Error::Truncated { offset, .. }
+            | Error::InvalidSize { offset, .. }
+            | Error::TooLarge { offset, .. }
+            | Error::InvalidElement { offset, .. }
+            | Error::UnsupportedEncoding { offset, .. }
+            | Error::InvalidLacing { offset, .. } => *offset,
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! The push reader: pieces of a body in, elements out.
+
+use bytes::Bytes;
+
+use super::Element;
+use super::block::Block;
+use super::children::Child;
+use super::error::Error;
+use super::header::{Document, Info};
+use super::ids::Id;
+use super::queue::Queue;
+use super::tags;
+use super::tracks::{self, Tracks};
+use super::vint::{self, Head, MAX_HEAD, UNKNOWN};
+
+/// Largest EBML header, Info, Tracks or Tags element, in bytes of data.
+pub const MAX_HEADER_ELEMENT: u64 = 1 << 20;
+
+/// Largest SimpleBlock or BlockGroup, in bytes of data.
+pub const MAX_BLOCK: u64 = 64 << 20;
+
+/// Reads a body of one or several Matroska documents in a row, of which nothing but the pieces pushed last and the
+/// element that is not whole yet is held in memory.
+///
+/// It never waits and never reads a byte of an incomplete element twice: it knows how many bytes it wants next.
+#[derive(Default)]
+pub struct Reader {
+    queue: Queue,
+    /// Where the queue begins in the body.
+    offset: u64,
+    state: State,
+    level: Level,
+    segment: Master,
+    cluster: Master,
+    /// The open cluster's Timestamp was read.
+    has_timestamp: bool,
+}
+
+/// What the bytes at the front of the queue are.
+#[derive(Default)]
+enum State {
+    /// An element header.
+    #[default]
+    Between,
+    /// An element that is read as a whole.
+    Collecting(Head),
+    /// The rest of an element that nobody wants.
+    Skipping { offset: u64, element: Id, left: u64 },
+    /// Nothing, ever again.
+    Failed(Error),
+}
+
+/// Where in a document the reader stands.
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Level {
+    /// Before everything.
+    #[default]
+    Start,
+    /// Behind an EBML header.
+    Header,
+    /// In a Segment.
+    Segment,
+    /// In a Cluster of a Segment.
+    Cluster,
+    /// Behind a Segment.
+    End,
+}
+
+/// A Segment or Cluster that is open.
+#[derive(Clone, Copy, Default)]
+struct Master {
+    offset: u64,
+    /// Where it ends at the latest; `u64::MAX` where nothing tells.
+    end: u64,
+    /// Whether it has a size of its own.
+    sized: bool,
+}
+
+impl Reader {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes over the next piece of the body, of any length. Reads nothing yet.
+    pub fn push(&mut self, bytes: Bytes) {
+        if !matches!(self.state, State::Failed(_)) {
+            self.queue.push(bytes);
+        }
+    }
+
+    /// The next element that is there whole; `None`: it needs more bytes. After an error only that error comes.
+    ///
+    /// A Cluster of unknown size that the body's end closes has no [`Element::ClusterEnd`].
+    #[allow(clippy::should_implement_trait, reason = "a None here is no end")]
+    #[inline]
+    pub fn next(&mut self) -> Result<Option<Element>, Error> {
+        let next = self.read();
+        if let Err(error) = &next {
+            self.fail(error.clone());
+        }
+        next
+    }
+
+    /// The body has ended, and [`Reader::next`] gave `None`: was that between two elements?
+    pub fn finish(&self) -> Result<(), Error> {
+        let truncated = |offset, element| Err(Error::Truncated { offset, element });
+        match self.state {
+            State::Failed(ref error) => Err(error.clone()),
+            State::Collecting(head) => truncated(self.offset, head.id),
+            State::Skipping { offset, element, .. } => truncated(offset, element),
+            State::Between if self.queue.len() > 0 => truncated(self.offset, Id::UNREAD),
+            State::Between if self.level == Level::Cluster && self.cluster.sized => {
+                truncated(self.cluster.offset, Id::CLUSTER)
+            }
+            State::Between if matches!(self.level, Level::Cluster | Level::Segment) && self.segment.sized => {
+                truncated(self.segment.offset, Id::SEGMENT)
+            }
+            State::Between => Ok(()),
+        }
+    }
+
+    /// Bytes of the body that the elements given out and what was skipped make up.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Bytes that were pushed and are held yet: at most the last piece and an element below its limit, once
+    /// [`Reader::next`] gave `None`.
+    pub fn held(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Forgets everything: the next byte pushed is the first of another body.
+    pub fn reset(&mut self) {
+        *self = Self::default();
+    }
+
+    #[cold]
+    fn fail(&mut self, error: Error) {
+        self.queue = Queue::default();
+        self.state = State::Failed(error);
+    }
+
+    #[inline]
+    fn read(&mut self) -> Result<Option<Element>, Error> {
+        loop {
+            match self.state {
+                State::Between => {
+                    if let Some(end) = self.close_ended() {
+                        return Ok(Some(end));
+                    }
+                    let Some(head) = self.peek_head()? else { return Ok(None) };
+                    if let Some(element) = self.begin(head)? {
+                        return Ok(Some(element));
+                    }
+                }
+                State::Collecting(head) => {
+                    let length = head.length + head.size as usize;
+                    if self.queue.len() < length {
+                        return Ok(None);
+                    }
+                    self.state = State::Between;
+                    return self.collected(head, length).map(Some);
+                }
+                State::Skipping { ref mut left, .. } => {
+                    let count = self.queue.discard(*left) as u64;
+                    self.offset = self.offset.saturating_add(count);
+                    *left -= count;
+                    if *left > 0 {
+                        return Ok(None);
+                    }
+                    self.state = State::Between;
+                }
+                State::Failed(ref error) => return Err(error.clone()),
+            }
+        }
+    }
+
+    /// Leaves a Cluster or Segment whose size is used up.
+    #[inline]
+    fn close_ended(&mut self) -> Option<Element> {
+        if self.level == Level::Cluster && self.offset >= self.cluster.end {
+            self.level = Level::Segment;
+            return Some(Element::ClusterEnd);
+        }
+        if self.level == Level::Segment && self.offset >= self.segment.end {
+            self.level = Level::End;
+        }
+        None
+    }
+
+    #[inline]
+    fn peek_head(&mut self) -> Result<Option<Head>, Error> {
+        let scratch = &mut [0; MAX_HEAD];
+        let bytes = self.queue.peek(scratch);
+        if self.level == Level::Start
+            && !bytes.iter().zip(Id::EBML.0.to_be_bytes()).all(|(&byte, wanted)| byte == wanted)
+        {
+            let reason = "it does not begin with an EBML header";
+            return Err(Error::NotMatroska { offset: self.offset, reason });
+        }
+        vint::head(bytes).map_err(|malformed| malformed.at(self.offset))
+    }
+
+    /// Decides what becomes of the element at the front of the queue.
+    #[inline]
+    fn begin(&mut self, head: Head) -> Result<Option<Element>, Error> {
+        // The common case first.
+        if head.id == Id::SIMPLE_BLOCK && self.level == Level::Cluster {
+            self.expect_inside(&head)?;
+            return self.begin_block(head);
+        }
+        self.begin_other(head)
+    }
+
+    fn begin_other(&mut self, head: Head) -> Result<Option<Element>, Error> {
+        if self.level == Level::Cluster && head.id.ends_cluster() {
+            if self.cluster.sized {
+                return Err(self.misplaced(&head, "in a Cluster of known size that has not ended"));
+            }
+            self.level = Level::Segment;
+            return Ok(Some(Element::ClusterEnd));
+        }
+        if self.level == Level::Segment && matches!(head.id, Id::EBML | Id::SEGMENT) {
+            if self.segment.sized {
+                return Err(self.misplaced(&head, "in a Segment of known size that has not ended"));
+            }
+            self.level = Level::End;
+        }
+        self.expect_inside(&head)?;
+        match (self.level, head.id) {
+            (_, Id::VOID | Id::CRC_32) => self.skip(head),
+            (Level::Start | Level::Header | Level::End, Id::EBML) => self.collect(head, MAX_HEADER_ELEMENT),
+            (Level::Header, Id::SEGMENT) => {
+                self.segment = self.open(head);
+                self.level = Level::Segment;
+                Ok(Some(Element::Segment))
+            }
+            (Level::Start | Level::Header | Level::End, _) => {
+                Err(self.misplaced(&head, "outside a Segment, or a Segment without an EBML header"))
+            }
+            (Level::Segment, Id::INFO | Id::TRACKS | Id::TAGS) => self.collect(head, MAX_HEADER_ELEMENT),
+            (Level::Segment, Id::CLUSTER) => {
+                self.cluster = self.open(head);
+                self.level = Level::Cluster;
+                self.has_timestamp = false;
+                Ok(None)
+            }
+            (Level::Segment, Id::SIMPLE_BLOCK | Id::BLOCK_GROUP) => Err(self.misplaced(&head, "outside a Cluster")),
+            (Level::Cluster, Id::BLOCK_GROUP) => self.begin_block(head),
+            (Level::Cluster, Id::TIMESTAMP) => {
+                if self.has_timestamp {
+                    return Err(self.misplaced(&head, "a second one in one Cluster"));
+                }
+                if head.size > 8 && head.size != UNKNOWN {
+                    return Err(self.invalid_size(&head, "an integer of more than 8 bytes"));
+                }
+                self.collect(head, 8)
+            }
+            (Level::Segment | Level::Cluster, _) => self.skip(head),
+        }
+    }
+
+    #[inline]
+    fn begin_block(&mut self, head: Head) -> Result<Option<Element>, Error> {
+        if !self.has_timestamp {
+            return Err(self.misplaced(&head, "before its Cluster's Timestamp"));
+        }
+        self.collect(head, MAX_BLOCK)
+    }
+
+    /// Every child ends with its parent at the latest.
+    #[inline]
+    fn expect_inside(&self, head: &Head) -> Result<(), Error> {
+        let end = match self.level {
+            Level::Cluster => self.cluster.end,
+            Level::Segment => self.segment.end,
+            Level::Start | Level::Header | Level::End => return Ok(()),
+        };
+        let left = end.saturating_sub(self.offset).saturating_sub(head.length as u64);
+        let head_fits = end.saturating_sub(self.offset) >= head.length as u64;
+        if head_fits && (head.size == UNKNOWN || head.size <= left) {
+            return Ok(());
+        }
+        Err(self.invalid_size(head, "it leads out of its parent"))
+    }
+
+    /// Enters a Segment or Cluster: consumes its header.
+    fn open(&mut self, head: Head) -> Master {
+        let offset = self.offset;
+        self.offset = offset.saturating_add(self.queue.discard(head.length as u64) as u64);
+        let parent_end = if self.level == Level::Segment { self.segment.end } else { u64::MAX };
+        match head.size {
+            UNKNOWN => Master { offset, end: parent_end, sized: false },
+            size => Master { offset, end: self.offset.saturating_add(size), sized: true },
+        }
+    }
+
+    /// Wants the element as a whole.
+    #[inline]
+    fn collect(&mut self, head: Head, limit: u64) -> Result<Option<Element>, Error> {
+        if head.size > limit {
+            if head.size == UNKNOWN {
+                return Err(self.unknown_size(&head));
+            }
+            return Err(Error::TooLarge { offset: self.offset, element: head.id, size: head.size, limit });
+        }
+        let length = head.length + head.size as usize;
+        if self.queue.len() < length {
+            self.state = State::Collecting(head);
+            return Ok(None);
+        }
+        self.collected(head, length).map(Some)
+    }
+
+    /// Wants nothing of the element.
+    fn skip(&mut self, head: Head) -> Result<Option<Element>, Error> {
+        if head.size == UNKNOWN {
+            return Err(self.unknown_size(&head));
+        }
+        let left = head.size.saturating_add(head.length as u64);
+        self.state = State::Skipping { offset: self.offset, element: head.id, left };
+        Ok(None)
+    }
+
+    /// Reads the element of `length` bytes at the front of the queue.
+    #[inline]
+    fn collected(&mut self, head: Head, length: usize) -> Result<Element, Error> {
+        let offset = self.offset;
+        let element = self.queue.take(length);
+        self.offset = offset.saturating_add(length as u64);
+        match head.id {
+            Id::SIMPLE_BLOCK => Block::simple(element, &head, offset).map(Element::Block),
+            Id::BLOCK_GROUP => Block::group(element, &head, offset).map(Element::Block),
+            _ => self.collected_header(head, offset, element.to_bytes()),
+        }
+    }
+
+    fn collected_header(&mut self, head: Head, offset: u64, raw: Bytes) -> Result<Element, Error> {
+        let element = Child {
+            id: head.id,
+            offset,
+            data_offset: offset.saturating_add(head.length as u64),
+            data: raw.get(head.length..).unwrap_or_default(),
+        };
+        Ok(match head.id {
+            Id::EBML => {
+                let Document { doc_type, doc_type_version, doc_type_read_version } = Document::parse(&element)?;
+                self.level = Level::Header;
+                Element::Document { doc_type, doc_type_version, doc_type_read_version }
+            }
+            Id::TIMESTAMP => {
+                self.has_timestamp = true;
+                Element::Cluster { timestamp: element.unsigned()? }
+            }
+            Id::INFO => Element::Info(Info::parse(&element)?),
+            Id::TRACKS => Element::Tracks(Tracks { tracks: tracks::parse(&element)?, raw }),
+            _ => Element::Tags(tags::parse(&element)?),
+        })
+    }
+
+    fn unknown_size(&self, head: &Head) -> Error {
+        self.invalid_size(head, "only Segment and Cluster may have an unknown size")
+    }
+
+    fn invalid_size(&self, head: &Head, reason: &'static str) -> Error {
+        Error::InvalidSize { offset: self.offset, element: head.id, reason }
+    }
+
+    fn misplaced(&self, head: &Head, reason: &'static str) -> Error {
+        Error::InvalidElement { offset: self.offset, element: head.id, reason }
+    }
+}

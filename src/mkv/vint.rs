@@ -1,0 +1,109 @@
+//! Variable-size integers (RFC 8794 section 4) and the element header made of two of them.
+
+use super::error::Error;
+use super::ids::Id;
+
+/// The size of an element whose end only the elements after it tell (RFC 8794 section 6.2).
+pub(super) const UNKNOWN: u64 = u64::MAX;
+
+/// The longest element header: an ID of 4 bytes and a size of 8.
+pub(super) const MAX_HEAD: usize = 12;
+
+/// An element's ID and size.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Head {
+    pub id: Id,
+    /// Bytes of the element's data, or [`UNKNOWN`].
+    pub size: u64,
+    /// Bytes of the ID and the size themselves, at most [`MAX_HEAD`].
+    pub length: usize,
+}
+
+/// What no later byte can mend in an element header.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Malformed {
+    Id,
+    Size(Id),
+}
+
+impl Malformed {
+    /// The error it makes of the element that begins at `offset`.
+    pub fn at(self, offset: u64) -> Error {
+        match self {
+            Malformed::Id => Error::InvalidElement {
+                offset,
+                element: Id::UNREAD,
+                reason: "an element ID that is reserved or longer than 4 bytes",
+            },
+            Malformed::Size(element) => Error::InvalidSize { offset, element, reason: "a size of more than 8 bytes" },
+        }
+    }
+}
+
+/// Reads an element header from the front of `bytes`; `None` where it goes on behind them.
+#[inline]
+pub(super) fn head(bytes: &[u8]) -> Result<Option<Head>, Malformed> {
+    let Some(&first) = bytes.first() else { return Ok(None) };
+    let id_length = first.leading_zeros() as usize + 1;
+    if id_length > 4 {
+        return Err(Malformed::Id);
+    }
+    let Some(raw) = big_endian(bytes, id_length) else { return Ok(None) };
+    let data = raw & mask(id_length);
+    if data == 0 || data == mask(id_length) {
+        return Err(Malformed::Id);
+    }
+    let id = Id(raw as u32);
+    let rest = bytes.get(id_length..).unwrap_or_default();
+    if rest.first() == Some(&0) {
+        return Err(Malformed::Size(id));
+    }
+    let Some((size, size_length)) = number(rest) else { return Ok(None) };
+    Ok(Some(Head { id, size: size.unwrap_or(UNKNOWN), length: id_length + size_length }))
+}
+
+/// Reads a number of up to 8 bytes from the front of `bytes`, with its length; all data bits set (unknown size,
+/// otherwise reserved) gives no value. `None` where `bytes` is too short or the number is longer than 8 bytes.
+#[inline]
+pub(super) fn number(bytes: &[u8]) -> Option<(Option<u64>, usize)> {
+    let length = bytes.first()?.leading_zeros() as usize + 1;
+    if length > 8 {
+        return None;
+    }
+    let data = big_endian(bytes, length)? & mask(length);
+    Some(((data != mask(length)).then_some(data), length))
+}
+
+/// The data bits of a number of `length` bytes (1 to 8).
+#[inline]
+pub(super) fn mask(length: usize) -> u64 {
+    u64::MAX >> (64 - 7 * length as u32)
+}
+
+/// The first `length` bytes (1 to 8) as a big-endian integer.
+#[inline]
+fn big_endian(bytes: &[u8], length: usize) -> Option<u64> {
+    match bytes.first_chunk::<8>() {
+        Some(eight) => Some(u64::from_be_bytes(*eight) >> (64 - 8 * length as u32)),
+        None => Some(unsigned(bytes.get(..length)?)),
+    }
+}
+
+/// Any bytes as a big-endian integer; only the last eight count.
+#[inline]
+pub(super) fn unsigned(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0, |value, &byte| value << 8 | u64::from(byte))
+}
+
+/// Appends `value` as a size in the fewest bytes. Values past 2^56 - 2 cannot be written and become unknown.
+pub(super) fn write_size(out: &mut Vec<u8>, value: u64) {
+    let length = (1..=8).find(|&length| value < mask(length)).unwrap_or(8);
+    let marked = value.min(mask(length)) | 1 << (7 * length);
+    out.extend(marked.to_be_bytes().iter().skip(8 - length));
+}
+
+/// Appends an ID.
+pub(super) fn write_id(out: &mut Vec<u8>, id: Id) {
+    let skip = (id.0.leading_zeros() / 8) as usize;
+    out.extend(id.0.to_be_bytes().iter().skip(skip));
+}

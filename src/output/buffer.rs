@@ -1,0 +1,49 @@
+//! Pieces of the body as buffers, without a copy of their bytes.
+
+use crate::mkv::Pieces;
+
+/// A buffer of the pieces' memory.
+pub(super) fn from_pieces(pieces: Pieces) -> gst::Buffer {
+    match pieces {
+        Pieces::One(bytes) => gst::Buffer::from_slice(bytes),
+        // A buffer of more memories than it can hold merges them again and again: then one copy is the least work.
+        Pieces::Many(pieces) if pieces.len() > gst::BufferRef::max_memory() => {
+            gst::Buffer::from_slice(Pieces::Many(pieces).to_bytes())
+        }
+        Pieces::Many(pieces) => {
+            let mut buffer = gst::Buffer::new();
+            if let Some(buffer) = buffer.get_mut() {
+                for piece in pieces {
+                    buffer.append_memory(gst::Memory::from_slice(piece));
+                }
+            }
+            buffer
+        }
+    }
+}
+
+/// Presentation time, duration and offset in ns; a new buffer is always writable.
+pub(super) fn stamp(buffer: &mut gst::Buffer, pts: Option<u64>, duration: Option<u64>, flags: gst::BufferFlags) {
+    if let Some(buffer) = buffer.get_mut() {
+        buffer.set_pts(pts.map(gst::ClockTime::from_nseconds));
+        buffer.set_duration(duration.map(gst::ClockTime::from_nseconds));
+        buffer.set_flags(flags);
+    }
+}
+
+/// Says when the producer captured the buffer, in ns since 1970.
+pub(super) fn capture_time(buffer: &mut gst::Buffer, caps: &gst::Caps, time: i64, duration: Option<u64>) {
+    if let (Some(buffer), Ok(time)) = (buffer.get_mut(), u64::try_from(time)) {
+        gst::ReferenceTimestampMeta::add(
+            buffer,
+            caps,
+            gst::ClockTime::from_nseconds(time),
+            duration.map(gst::ClockTime::from_nseconds),
+        );
+    }
+}
+
+/// The caps that mark a reference timestamp as nanoseconds since 1970.
+pub(super) fn unix_time_caps() -> gst::Caps {
+    gst::Caps::new_empty_simple("timestamp/x-unix")
+}

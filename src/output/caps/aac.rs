@@ -1,0 +1,240 @@
+//! AAC: the AudioSpecificConfig (ISO/IEC 14496-3 section 1.6.2.1), found in CodecPrivate or made from the CodecID.
+
+use bytes::Bytes;
+
+use super::CapsError;
+use super::audio::Format;
+use super::codec_private;
+use crate::mkv::{Audio, Track};
+
+/// samplingFrequencyIndex, in Hz.
+const SAMPLING_FREQUENCIES: [u32; 13] =
+    [96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350];
+
+/// What an AudioSpecificConfig says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Configuration {
+    /// The audio object type behind SBR and parametric stereo.
+    object_type: u32,
+    /// channelConfiguration.
+    channel_configuration: u32,
+    /// Sampling frequency of the core coder, in Hz.
+    core_rate: u32,
+    /// Sampling frequency with SBR where it is signalled in front, else the core's.
+    rate: u32,
+}
+
+/// A_AAC: CodecPrivate is the AudioSpecificConfig.
+pub(super) fn from_private(track: &Track, audio: &Audio) -> Result<gst::Structure, CapsError> {
+    let private = codec_private(track).ok_or_else(|| CapsError::missing_codec_private(track))?;
+    let [first, second, ..] = private[..] else {
+        return Err(CapsError::invalid_codec_private(track, "shorter than an AudioSpecificConfig"));
+    };
+    let configuration = Configuration::parse(private);
+    let told = configuration.map(|known| (known.core_rate, channels(known.channel_configuration)));
+    let mut format = Format::new(track, audio, told)?;
+    let object_type = first >> 3;
+    let frequency_index = (first & 0x7) << 1 | second >> 7;
+    // SBR as matroskademux recognises it: signalled in front, or assumed of low rates and of the length of a
+    // configuration with a sync extension, even one that denies SBR. Decoders go by codec_data.
+    let explicit_frequency_size = if frequency_index == 15 { 3 } else { 0 };
+    if object_type == 5 || (6..15).contains(&frequency_index) || private.len() == 5 + explicit_frequency_size {
+        format.rate = format.rate.saturating_mul(2);
+    }
+    Ok(structure(4, private.clone(), configuration, format))
+}
+
+/// A_AAC/MPEG2 or MPEG4 with the object type in the CodecID: the AudioSpecificConfig is made of it.
+pub(super) fn from_codec_id(track: &Track, audio: &Audio) -> Result<gst::Structure, CapsError> {
+    let (version, profile) = match track.codec_id.strip_prefix("A_AAC/").and_then(|rest| rest.split_once('/')) {
+        Some(("MPEG2", profile)) => (2, profile),
+        Some(("MPEG4", profile)) => (4, profile),
+        _ => return Err(CapsError::unsupported_codec(track)),
+    };
+    let object_type: u8 = match profile {
+        "MAIN" => 1,
+        "LC" | "LC/SBR" => 2,
+        "SSR" => 3,
+        "LTP" if version == 4 => 4,
+        _ => return Err(CapsError::unsupported_codec(track)),
+    };
+    let mut format = Format::new(track, audio, None)?;
+    let channel_configuration: u8 = match format.channels {
+        1 => 1,
+        2 => 2,
+        3 => 3,
+        4 => 4,
+        5 => 5,
+        6 => 6,
+        8 => 7,
+        _ => return Err(CapsError::invalid_audio(track, "AAC has no configuration for this number of channels")),
+    };
+    let index = frequency_index(format.rate);
+    let mut made = vec![object_type << 3 | index >> 1, index << 7 | channel_configuration << 3];
+    if version == 4 && profile == "LC/SBR" {
+        format.rate = format.rate.saturating_mul(2);
+        // syncExtensionType 0x2b7, audio object type 5, sbrPresentFlag, the doubled rate.
+        made.extend([0x56, 0xe5, 0x80 | frequency_index(format.rate) << 3]);
+    }
+    let configuration = codec_private(track).and_then(|private| Configuration::parse(private));
+    Ok(structure(version, made.into(), configuration, format))
+}
+
+fn structure(version: i32, codec_data: Bytes, configuration: Option<Configuration>, format: Format) -> gst::Structure {
+    let profile = configuration.and_then(|known| known.profile());
+    gst::Structure::builder("audio/mpeg")
+        .field("mpegversion", version)
+        .field("framed", true)
+        .field("stream-format", "raw")
+        .field("codec_data", gst::Buffer::from_slice(codec_data))
+        .field_if_some("level", configuration.and_then(|known| known.level()))
+        .field_if_some("base-profile", profile.filter(|_| version == 4))
+        .field_if_some("profile", profile)
+        .field("channels", format.channels)
+        .field("rate", format.rate)
+        .build()
+}
+
+/// The samplingFrequencyIndex nearest to a rate (ISO/IEC 14496-3 table 4.82).
+fn frequency_index(rate: i32) -> u8 {
+    match rate {
+        92017.. => 0,
+        75132.. => 1,
+        55426.. => 2,
+        46009.. => 3,
+        37566.. => 4,
+        27713.. => 5,
+        23004.. => 6,
+        18783.. => 7,
+        13856.. => 8,
+        11502.. => 9,
+        9391.. => 10,
+        _ => 11,
+    }
+}
+
+/// Channels of a channelConfiguration; 0 where it does not tell.
+fn channels(channel_configuration: u32) -> u32 {
+    match channel_configuration {
+        1..=6 => channel_configuration,
+        7 | 12 | 14 => 8,
+        11 => 7,
+        _ => 0,
+    }
+}
+
+impl Configuration {
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let mut bits = Bits { bytes, position: 0 };
+        let mut object_type = bits.object_type()?;
+        let core_rate = bits.sampling_frequency()?;
+        let channel_configuration = bits.take(4)?;
+        let mut rate = core_rate;
+        // 5 is SBR, 29 parametric stereo: the rate they give and the coder below them follow.
+        if matches!(object_type, 5 | 29) {
+            rate = bits.sampling_frequency()?;
+            object_type = bits.object_type()?;
+        }
+        Some(Self { object_type, channel_configuration, core_rate, rate })
+    }
+
+    fn profile(&self) -> Option<&'static str> {
+        match self.object_type {
+            1 => Some("main"),
+            2 => Some("lc"),
+            3 => Some("ssr"),
+            4 => Some("ltp"),
+            _ => None,
+        }
+    }
+
+    /// The level by ISO/IEC 14496-3 tables 1.10 and 1.11: of the AAC profile for LC, else of the Main profile, by the
+    /// processor and memory units of section 1.5.2.
+    fn level(&self) -> Option<&'static str> {
+        let rate = self.rate;
+        // Single channel elements, channel pair elements, low frequency elements.
+        let (single, pairs, low) = match self.channel_configuration {
+            1 => (1, 0, 0),
+            2 => (0, 1, 0),
+            3 => (1, 1, 0),
+            4 => (2, 1, 0),
+            5 | 6 => (1, 2, 0),
+            7 | 12 | 14 => (1, 3, 1),
+            11 => (2, 2, 1),
+            _ => return None,
+        };
+        let (processor_reference, memory_reference) = match self.object_type {
+            0 => return None,
+            2 => (3, 3),
+            3 => (4, 3),
+            4 => (4, 4),
+            _ => (5, 5),
+        };
+        let processor = u64::from(rate) * processor_reference * (2 * pairs + single + low) / 48000;
+        let memory = memory_reference * (2 * single + low) / 2
+            + if pairs < 2 {
+                (2 * memory_reference - 1) * pairs
+            } else {
+                memory_reference + (memory_reference - 1) * (2 * pairs - 1)
+            };
+        if self.object_type != 2 {
+            return match (processor, memory) {
+                (0..40, 0..20) => Some("1"),
+                (0..80, 0..64) => Some("2"),
+                (0..160, 0..128) => Some("3"),
+                (0..320, 0..256) => Some("4"),
+                _ => None,
+            };
+        }
+        // (level, channels, rate, processor units, memory units), each at most; level 3 does not exist.
+        const LEVELS: [(&str, u64, u32, u64, u64); 6] = [
+            ("1", 2, 24000, 3, 5),
+            ("2", 2, 48000, 6, 5),
+            ("4", 5, 48000, 19, 15),
+            ("5", 5, 96000, 38, 15),
+            ("6", 7, 48000, 25, 19),
+            ("7", 7, 96000, 50, 19),
+        ];
+        let channels = single + 2 * pairs;
+        LEVELS
+            .iter()
+            .find(|(_, most_channels, most_rate, most_processor, most_memory)| {
+                channels <= *most_channels
+                    && rate <= *most_rate
+                    && processor <= *most_processor
+                    && memory <= *most_memory
+            })
+            .map(|(level, ..)| *level)
+    }
+}
+
+/// Bits of a byte slice, from the top bit of the first byte.
+struct Bits<'a> {
+    bytes: &'a [u8],
+    position: usize,
+}
+
+impl Bits<'_> {
+    fn take(&mut self, count: usize) -> Option<u32> {
+        (0..count).try_fold(0_u32, |value, _| {
+            let byte = self.bytes.get(self.position / 8)?;
+            let bit = byte >> (7 - self.position % 8) & 1;
+            self.position += 1;
+            Some(value << 1 | u32::from(bit))
+        })
+    }
+
+    fn object_type(&mut self) -> Option<u32> {
+        match self.take(5)? {
+            31 => Some(32 + self.take(6)?),
+            object_type => Some(object_type),
+        }
+    }
+
+    fn sampling_frequency(&mut self) -> Option<u32> {
+        match self.take(4)? {
+            15 => self.take(24),
+            index => SAMPLING_FREQUENCIES.get(usize::try_from(index).ok()?).copied(),
+        }
+    }
+}

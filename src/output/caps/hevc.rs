@@ -1,0 +1,174 @@
+//! H.265: the HEVCDecoderConfigurationRecord in CodecPrivate (ISO/IEC 14496-15 section 8.3.3.1).
+
+use super::{CapsError, avc, bytes_at, codec_private};
+use crate::mkv::Track;
+
+/// profile_tier_level up to general_level_idc (H.265 section 7.3.3).
+type ProfileTierLevel = [u8; 12];
+
+/// The caps of a V_MPEGH/ISO/HEVC track; a byte stream under the same conditions as H.264.
+pub(super) fn structure(track: &Track) -> Result<gst::Structure, CapsError> {
+    let Some(private) = codec_private(track) else {
+        return Ok(gst::Structure::builder("video/x-h265").field("stream-format", "byte-stream").build());
+    };
+    if avc::has_start_code(private) {
+        // A sequence parameter set has profile_tier_level behind a header of two bytes and one of its own.
+        let parameters =
+            avc::parameter_set(private, |header| header >> 1 & 0x3f == 33).and_then(|set| bytes_at(set, 3));
+        return Ok(with_parameters(parameters).field("stream-format", "byte-stream").build());
+    }
+    if private.len() < 23 {
+        return Err(CapsError::invalid_codec_private(track, "shorter than an HEVCDecoderConfigurationRecord"));
+    }
+    // Version 0 is what muxers wrote before the record was standardised; the layout is the same.
+    if private.first().is_none_or(|version| *version > 1) {
+        return Err(CapsError::invalid_codec_private(track, "HEVCDecoderConfigurationRecord of an unknown version"));
+    }
+    Ok(with_parameters(bytes_at(private, 1))
+        .field("codec_data", gst::Buffer::from_slice(private.clone()))
+        .field("stream-format", "hvc1")
+        .field("alignment", "au")
+        .build())
+}
+
+fn with_parameters(parameters: Option<ProfileTierLevel>) -> gst::structure::Builder {
+    gst::Structure::builder("video/x-h265")
+        .field_if_some("level", parameters.as_ref().and_then(level))
+        .field_if_some("tier", parameters.as_ref().map(tier))
+        .field_if_some("profile", parameters.as_ref().and_then(profile))
+}
+
+fn level(parameters: &ProfileTierLevel) -> Option<&'static str> {
+    Some(match parameters[11] {
+        30 => "1",
+        60 => "2",
+        63 => "2.1",
+        90 => "3",
+        93 => "3.1",
+        120 => "4",
+        123 => "4.1",
+        150 => "5",
+        153 => "5.1",
+        156 => "5.2",
+        180 => "6",
+        183 => "6.1",
+        186 => "6.2",
+        189 => "6.3",
+        210 => "7",
+        213 => "7.1",
+        216 => "7.2",
+        _ => return None,
+    })
+}
+
+fn tier(parameters: &ProfileTierLevel) -> &'static str {
+    if parameters[0] & 0x20 == 0 { "main" } else { "high" }
+}
+
+/// The name of general_profile_idc; of a profile that needs them, by compatibility and constraint flags.
+fn profile(parameters: &ProfileTierLevel) -> Option<&'static str> {
+    let [first, c0, c1, c2, c3, low, high, ..] = *parameters;
+    let number = first & 0x1f;
+    let compatibility = u32::from_be_bytes([c0, c1, c2, c3]);
+    let is = |wanted: u8| number == wanted || compatibility & (0x8000_0000 >> wanted) != 0;
+    let named = |number: u8| match number {
+        1 => Some("main"),
+        2 => Some("main-10"),
+        3 => Some("main-still-picture"),
+        _ => None,
+    };
+    if let Some(name) = named(number).or_else(|| (1..=3).filter(|profile| is(*profile)).find_map(named)) {
+        return Some(name);
+    }
+    if !(4..=11).contains(&number) {
+        return None;
+    }
+    // The nine flags from general_max_12bit_constraint_flag to general_lower_bit_rate_constraint_flag, in order, and
+    // before them general_max_14bit_constraint_flag, which only some profiles have.
+    let mut constraints = u16::from(low & 0x0f) << 5 | u16::from(high >> 3);
+    if is(5) || is(9) || is(10) || is(11) {
+        constraints |= u16::from(high >> 2 & 1) << 9;
+    }
+    let profiles = match () {
+        () if is(4) => FORMAT_RANGE,
+        () if is(5) => HIGH_THROUGHPUT,
+        () if is(6) => MULTIVIEW,
+        () if is(7) => SCALABLE,
+        () if is(8) => THREE_DIMENSIONAL,
+        () if is(9) || is(11) => SCREEN_CONTENT,
+        () => SCALABLE_FORMAT_RANGE,
+    };
+    closest(profiles, constraints)
+}
+
+/// Of the profiles whose constraints the stream keeps: the first that it matches exactly, else the last of those with
+/// the fewest constraints beyond their own.
+fn closest(profiles: &[(&'static str, u16)], constraints: u16) -> Option<&'static str> {
+    let mut best: Option<(&'static str, u32)> = None;
+    for (name, required) in profiles {
+        if required & !constraints != 0 {
+            continue;
+        }
+        // The lowest bit allows a lower bit rate: it restricts nothing.
+        let extra = (constraints & !required & !1).count_ones();
+        if extra == 0 {
+            return Some(name);
+        }
+        if best.is_none_or(|(_, least)| extra <= least) {
+            best = Some((name, extra));
+        }
+    }
+    best.map(|(name, _)| name)
+}
+
+// Names and constraint flags of H.265 tables A.2, A.3, A.5, G.11, H.11 and I.11. The bits, from the left: max_14bit,
+// max_12bit, max_10bit, max_8bit, max_422chroma, max_420chroma, max_monochrome, intra, one_picture_only, lower_bit_rate.
+const FORMAT_RANGE: &[(&str, u16)] = &[
+    ("monochrome", 0b0_111_111_001),
+    ("monochrome-10", 0b0_110_111_001),
+    ("monochrome-12", 0b0_100_111_001),
+    ("monochrome-16", 0b0_000_111_001),
+    ("main-12", 0b0_100_110_001),
+    ("main-422-10", 0b0_110_100_001),
+    ("main-422-12", 0b0_100_100_001),
+    ("main-444", 0b0_111_000_001),
+    ("main-444-10", 0b0_110_000_001),
+    ("main-444-12", 0b0_100_000_001),
+    ("main-intra", 0b0_111_110_100),
+    ("main-10-intra", 0b0_110_110_100),
+    ("main-12-intra", 0b0_100_110_100),
+    ("main-422-10-intra", 0b0_110_100_100),
+    ("main-422-12-intra", 0b0_100_100_100),
+    ("main-444-intra", 0b0_111_000_100),
+    ("main-444-10-intra", 0b0_110_000_100),
+    ("main-444-12-intra", 0b0_100_000_100),
+    ("main-444-16-intra", 0b0_000_000_100),
+    ("main-444-still-picture", 0b0_111_000_110),
+    ("main-444-16-still-picture", 0b0_000_000_110),
+];
+const HIGH_THROUGHPUT: &[(&str, u16)] = &[
+    ("high-throughput-444", 0b1_111_000_001),
+    ("high-throughput-444-10", 0b1_110_000_001),
+    ("high-throughput-444-14", 0b1_000_000_001),
+    ("high-throughput-444-16-intra", 0b0_000_000_100),
+];
+const MULTIVIEW: &[(&str, u16)] = &[("multiview-main", 0b0_111_110_001)];
+const SCALABLE: &[(&str, u16)] = &[("scalable-main", 0b0_111_110_001), ("scalable-main-10", 0b0_110_110_001)];
+const THREE_DIMENSIONAL: &[(&str, u16)] = &[("3d-main", 0b0_111_110_001)];
+const SCREEN_CONTENT: &[(&str, u16)] = &[
+    ("screen-extended-main", 0b1_111_110_001),
+    ("screen-extended-main-10", 0b1_110_110_001),
+    ("screen-extended-main-444", 0b1_111_000_001),
+    ("screen-extended-main-444-10", 0b1_110_000_001),
+    // The high throughput ones with the flags of screen-extended-main-444 and -10 follow here in the standard: the
+    // flags alone cannot tell them apart, and a stream with more constraints is nearest to the last of equals.
+    ("screen-extended-high-throughput-444", 0b1_111_000_001),
+    ("screen-extended-high-throughput-444-10", 0b1_110_000_001),
+    ("screen-extended-high-throughput-444-14", 0b1_000_000_001),
+];
+const SCALABLE_FORMAT_RANGE: &[(&str, u16)] = &[
+    ("scalable-monochrome", 0b1_111_111_001),
+    ("scalable-monochrome-12", 0b1_100_111_001),
+    ("scalable-monochrome-16", 0b0_000_111_001),
+    ("scalable-main-444", 0b1_111_000_001),
+];

@@ -1,0 +1,94 @@
+//! Vorbis and FLAC: the stream headers in CodecPrivate.
+
+use bytes::Bytes;
+
+use super::audio::Format;
+use super::{CapsError, bytes_at, codec_private, stream_header_array};
+use crate::mkv::{Audio, Track};
+
+/// More FLAC metadata blocks than any encoder writes; keeps a hostile header from becoming a buffer every four bytes.
+const MOST_METADATA_BLOCKS: usize = 1024;
+
+/// The caps of an A_VORBIS track.
+pub(super) fn vorbis(track: &Track, audio: &Audio) -> Result<gst::Structure, CapsError> {
+    structure("audio/x-vorbis", track, audio, vorbis_headers(track)?)
+}
+
+/// The caps of an A_FLAC track.
+pub(super) fn flac(track: &Track, audio: &Audio) -> Result<gst::Structure, CapsError> {
+    structure("audio/x-flac", track, audio, flac_headers(track)?)
+}
+
+fn structure(name: &str, track: &Track, audio: &Audio, headers: Vec<Bytes>) -> Result<gst::Structure, CapsError> {
+    let format = Format::new(track, audio, None)?;
+    Ok(gst::Structure::builder(name)
+        .field("channels", format.channels)
+        .field("rate", format.rate)
+        .field("streamheader", stream_header_array(headers))
+        .build())
+}
+
+/// The identification, comment and setup headers, laced as Xiph does: their number less one, the sizes of all but the
+/// last in runs of bytes that end with one below 255, then the headers.
+pub(super) fn vorbis_headers(track: &Track) -> Result<Vec<Bytes>, CapsError> {
+    let private = codec_private(track).ok_or_else(|| CapsError::missing_codec_private(track))?;
+    let invalid = |reason| CapsError::invalid_codec_private(track, reason);
+    let mut bytes = private.iter().map(|byte| usize::from(*byte));
+    if bytes.next() != Some(2) {
+        return Err(invalid("not three Vorbis headers"));
+    }
+    let mut position = 1_usize;
+    let mut sizes = [0_usize; 2];
+    for size in &mut sizes {
+        loop {
+            let byte = bytes.next().ok_or_else(|| invalid("ends inside the sizes of the Vorbis headers"))?;
+            position += 1;
+            *size += byte;
+            if byte < 255 {
+                break;
+            }
+        }
+    }
+    let [first, second] = sizes;
+    let comment = position + first;
+    let setup = comment + second;
+    if setup > private.len() {
+        return Err(invalid("ends inside the Vorbis headers"));
+    }
+    let headers = vec![private.slice(position..comment), private.slice(comment..setup), private.slice(setup..)];
+    for (header, kind) in headers.iter().zip([1_u8, 3, 5]) {
+        if header.first() != Some(&kind) || header.get(1..7) != Some(b"vorbis") {
+            return Err(invalid("not three Vorbis headers"));
+        }
+    }
+    Ok(headers)
+}
+
+/// `fLaC`, STREAMINFO and the metadata blocks behind it.
+pub(super) fn flac_headers(track: &Track) -> Result<Vec<Bytes>, CapsError> {
+    let private = codec_private(track).ok_or_else(|| CapsError::missing_codec_private(track))?;
+    let invalid = |reason| CapsError::invalid_codec_private(track, reason);
+    if !private.starts_with(b"fLaC") {
+        return Err(invalid("does not begin with fLaC"));
+    }
+    // STREAMINFO is of type 0 and 34 bytes long; the top bit marks the last block.
+    let stream_info: [u8; 4] = bytes_at(private, 4).ok_or_else(|| invalid("no STREAMINFO"))?;
+    if !matches!(stream_info, [0 | 0x80, 0, 0, 34]) {
+        return Err(invalid("no STREAMINFO"));
+    }
+    let mut headers = vec![private.slice(..4)];
+    let mut position = 4_usize;
+    while let Some([_, s0, s1, s2]) = bytes_at(private, position) {
+        let size = usize::try_from(u32::from_be_bytes([0, s0, s1, s2])).unwrap_or(usize::MAX);
+        let end = position.saturating_add(4).saturating_add(size);
+        if end > private.len() {
+            return Err(invalid("ends inside a FLAC metadata block"));
+        }
+        if headers.len() > MOST_METADATA_BLOCKS {
+            return Err(invalid("too many FLAC metadata blocks"));
+        }
+        headers.push(private.slice(position..end));
+        position = end;
+    }
+    Ok(headers)
+}

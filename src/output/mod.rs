@@ -1,0 +1,81 @@
+//! GStreamer's side of media: which output downstream takes, and how frames become buffers of it.
+
+mod buffer;
+pub mod caps;
+mod container;
+mod error;
+mod negotiation;
+mod track;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::fragment::{Fragment, Header, TimedBlock};
+
+pub use caps::elementary_template_caps;
+pub use container::ContainerWriter;
+pub use error::Error;
+pub use negotiation::{TrackSelector, choose};
+pub use track::TrackWriter;
+
+/// What goes to the pad, in order.
+#[derive(Debug)]
+pub enum Item {
+    Caps(gst::Caps),
+    Buffer(gst::Buffer),
+}
+
+/// What waits to go to the pad.
+pub type Queue = VecDeque<Item>;
+
+/// One way of writing frames to a pad.
+#[derive(Debug)]
+pub enum Writer {
+    /// All tracks as one Matroska stream.
+    Container(ContainerWriter),
+    /// The frames of one track.
+    Track(TrackWriter),
+}
+
+impl Writer {
+    /// A fragment begins, under the header that the writer was chosen for.
+    pub fn begin_fragment(&mut self, fragment: &Arc<Fragment>, queue: &mut Queue) {
+        match self {
+            Self::Container(writer) => writer.begin_fragment(fragment, queue),
+            Self::Track(writer) => writer.begin_fragment(fragment, queue),
+        }
+    }
+
+    /// A block of that fragment.
+    pub fn write(&mut self, block: &TimedBlock, queue: &mut Queue) {
+        match self {
+            Self::Container(writer) => writer.write(block, queue),
+            Self::Track(writer) => writer.write(block, queue),
+        }
+    }
+}
+
+/// Every format that a source pad can have: Matroska first, so that who takes anything takes that.
+pub fn template_caps() -> gst::Caps {
+    let mut caps = container::template_caps();
+    caps.merge(elementary_template_caps());
+    caps
+}
+
+/// The writer for frames under `header`, in the way that `downstream` takes and, once the stream runs, in the way it
+/// has been written before.
+///
+/// # Errors
+///
+/// See [`choose`].
+pub fn writer(
+    header: &Arc<Header>,
+    downstream: &gst::Caps,
+    selector: Option<&TrackSelector>,
+    before: Option<&Writer>,
+) -> Result<Writer, Error> {
+    match before {
+        Some(Writer::Container(_)) => Ok(Writer::Container(ContainerWriter::new(header))),
+        _ => choose(header, downstream, selector),
+    }
+}

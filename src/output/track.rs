@@ -1,0 +1,85 @@
+//! The frames of one track, each a buffer of its own.
+
+use std::sync::Arc;
+
+use super::buffer;
+use super::caps::stream_headers;
+use super::{Item, Queue};
+use crate::fragment::{Fragment, TimedBlock};
+use crate::mkv::{Pieces, Track, TrackKind};
+use bytes::Bytes;
+
+/// Writes the frames of one track.
+#[derive(Debug)]
+pub struct TrackWriter {
+    index: usize,
+    video: bool,
+    /// Taken off every frame by the producer, to be put on again.
+    stripped_header: Bytes,
+    /// What goes out before the first frame; empty once it has.
+    head: Vec<Item>,
+    /// Time has jumped on some track since the last frame of this one.
+    discont: bool,
+    captured: bool,
+    unix_time: gst::Caps,
+}
+
+impl TrackWriter {
+    /// A writer for the track with this index and these caps.
+    pub fn new(index: usize, track: &Track, caps: gst::Caps) -> Self {
+        let mut head = vec![Item::Caps(caps)];
+        for bytes in stream_headers(track) {
+            let mut header = gst::Buffer::from_slice(bytes);
+            buffer::stamp(&mut header, None, None, gst::BufferFlags::HEADER);
+            head.push(Item::Buffer(header));
+        }
+        Self {
+            index,
+            video: matches!(track.kind, TrackKind::Video(_)),
+            stripped_header: track.stripped_header.clone(),
+            head,
+            discont: false,
+            captured: false,
+            unix_time: buffer::unix_time_caps(),
+        }
+    }
+
+    /// Before the first fragment, caps and stream headers go out.
+    pub fn begin_fragment(&mut self, fragment: &Arc<Fragment>, queue: &mut Queue) {
+        queue.extend(self.head.drain(..));
+        self.captured = fragment.producer_timestamp.is_some();
+    }
+
+    /// Writes the frames of a block, if it is the track's.
+    pub fn write(&mut self, timed: &TimedBlock, queue: &mut Queue) {
+        self.discont |= timed.discont;
+        if timed.track != Some(self.index) {
+            return;
+        }
+        let mut flags = gst::BufferFlags::empty();
+        flags.set(gst::BufferFlags::DELTA_UNIT, self.video && !timed.block.keyframe);
+        flags.set(gst::BufferFlags::DROPPABLE, timed.block.discardable);
+        flags.set(gst::BufferFlags::DECODE_ONLY, timed.block.invisible);
+        flags.set(gst::BufferFlags::DISCONT, std::mem::take(&mut self.discont));
+        for (frame, distance) in timed.frames() {
+            let pts = distance.and_then(|distance| timed.pts.checked_add(distance));
+            let mut buffer = buffer::from_pieces(self.whole(frame));
+            buffer::stamp(&mut buffer, pts, timed.frame_duration, flags);
+            if let (true, Some(distance)) = (self.captured, distance.and_then(|distance| i64::try_from(distance).ok()))
+            {
+                let time = timed.capture_time.saturating_add(distance);
+                buffer::capture_time(&mut buffer, &self.unix_time, time, timed.frame_duration);
+            }
+            flags.remove(gst::BufferFlags::DISCONT);
+            queue.push_back(Item::Buffer(buffer));
+        }
+    }
+
+    fn whole(&self, frame: Pieces) -> Pieces {
+        if self.stripped_header.is_empty() {
+            return frame;
+        }
+        let front = std::iter::once(self.stripped_header.clone());
+        Pieces::Many(front.chain(frame.iter().cloned()).collect())
+    }
+}
