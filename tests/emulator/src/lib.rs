@@ -1,1 +1,35 @@
-//! Placeholder
+//! A local Amazon Kinesis Video Streams: signatures, streams, PutMedia and GetMedia, and any misbehaviour on demand.
+//!
+//! ```no_run
+//! let emulator = kvs_emulator::Emulator::builder().end_at_head(true).start()?;
+//! emulator.import_file("demo", "demo.mkv")?;
+//! println!("{}", emulator.url());
+//! # Ok::<(), kvs_emulator::Error>(())
+//! ```
+
+mod control;
+mod credentials;
+mod document;
+mod emulator;
+mod error;
+mod fault;
+mod fragment;
+mod get_media;
+mod import;
+mod live;
+pub mod matroska;
+mod number;
+mod record;
+mod server;
+mod signature;
+mod store;
+mod sync;
+mod tls;
+
+pub use credentials::{DEMO_ACCESS_KEY, DEMO_SECRET_KEY};
+pub use emulator::{Builder, Emulator, OpenFragment};
+pub use error::Error;
+pub use fault::{ANY_STREAM, Fault, Repeat};
+pub use fragment::{FragmentInfo, NewFragment};
+pub use number::{FragmentNumber, NotANumber};
+pub use record::{Operation, RequestRecord};

@@ -1,0 +1,172 @@
+//! The control plane: CreateStream, DescribeStream, ListStreams, GetDataEndpoint.
+
+use hyper::StatusCode;
+use serde_json::{Value, json};
+
+use crate::error::{Error, ServiceError};
+use crate::server::Context;
+use crate::store::{Stream, StreamSettings};
+use std::sync::Arc;
+
+const API_NAMES: [&str; 8] = [
+    "PUT_MEDIA",
+    "GET_MEDIA",
+    "LIST_FRAGMENTS",
+    "GET_MEDIA_FOR_FRAGMENT_LIST",
+    "GET_HLS_STREAMING_SESSION_URL",
+    "GET_DASH_STREAMING_SESSION_URL",
+    "GET_CLIP",
+    "GET_IMAGES",
+];
+
+const MOST_RESULTS: u64 = 10_000;
+
+pub(crate) fn create_stream(context: &Context, body: &Value) -> Result<Value, ServiceError> {
+    let name = text(body, "StreamName")?.ok_or_else(|| ServiceError::invalid_argument("StreamName is required."))?;
+    let retention = body.get("DataRetentionInHours").map_or(Some(0), Value::as_u64);
+    let settings = StreamSettings {
+        device_name: text(body, "DeviceName")?.map(str::to_owned),
+        media_type: text(body, "MediaType")?.map(str::to_owned),
+        kms_key_id: text(body, "KmsKeyId")?.map(str::to_owned),
+        retention_hours: retention.ok_or_else(|| {
+            ServiceError::invalid_argument("DataRetentionInHours must be an integer that is not negative.")
+        })?,
+    };
+    let stream = context.store.create(&context.region, name, settings).map_err(|error| match error {
+        Error::StreamExists(_) => {
+            let message = format!("The stream {name} already exists.");
+            ServiceError::operation(StatusCode::BAD_REQUEST, "ResourceInUseException", message)
+        }
+        error => ServiceError::invalid_argument(error.to_string()),
+    })?;
+    Ok(json!({ "StreamARN": stream.arn }))
+}
+
+pub(crate) fn describe_stream(context: &Context, body: &Value) -> Result<Value, ServiceError> {
+    let stream = find_stream(context, body)?;
+    Ok(json!({ "StreamInfo": stream_info(context, &stream) }))
+}
+
+pub(crate) fn list_streams(context: &Context, body: &Value) -> Result<Value, ServiceError> {
+    let most = match body.get("MaxResults") {
+        None | Some(Value::Null) => MOST_RESULTS,
+        Some(value) => value
+            .as_u64()
+            .filter(|most| (1..=MOST_RESULTS).contains(most))
+            .ok_or_else(|| ServiceError::invalid_argument("MaxResults must be between 1 and 10000."))?,
+    };
+    let prefix = match body.get("StreamNameCondition") {
+        None | Some(Value::Null) => "",
+        Some(condition) => {
+            if text(condition, "ComparisonOperator")?.is_some_and(|operator| operator != "BEGINS_WITH") {
+                return Err(ServiceError::invalid_argument("ComparisonOperator must be BEGINS_WITH."));
+            }
+            text(condition, "ComparisonValue")?.unwrap_or_default()
+        }
+    };
+    let after = text(body, "NextToken")?.map(read_token).transpose()?;
+    let mut found: Vec<_> =
+        context.store.list(after.as_deref()).into_iter().filter(|stream| stream.name.starts_with(prefix)).collect();
+    let more = found.len() as u64 > most;
+    found.truncate(usize::try_from(most).unwrap_or(usize::MAX));
+    let next = found.last().filter(|_| more).map(|stream| write_token(&stream.name));
+    let list: Vec<Value> = found.iter().map(|stream| stream_info(context, stream)).collect();
+    Ok(json!({ "StreamInfoList": list, "NextToken": next }))
+}
+
+pub(crate) fn get_data_endpoint(context: &Context, body: &Value, authority: &str) -> Result<Value, ServiceError> {
+    let name = text(body, "APIName")?.ok_or_else(|| ServiceError::invalid_argument("APIName is required."))?;
+    if !API_NAMES.contains(&name) {
+        return Err(ServiceError::invalid_argument(format!("{name} is no APIName.")));
+    }
+    find_stream(context, body)?;
+    Ok(json!({ "DataEndpoint": context.endpoint(authority) }))
+}
+
+/// The stream that a request names by `StreamName` or `StreamARN`, but not by both.
+pub(crate) fn find_stream(context: &Context, body: &Value) -> Result<Arc<Stream>, ServiceError> {
+    let found = match (text(body, "StreamName")?, text(body, "StreamARN")?) {
+        (Some(name), None) => context.store.get(name),
+        (None, Some(arn)) => {
+            let name =
+                name_in_arn(arn).ok_or_else(|| ServiceError::invalid_argument("StreamARN is no stream's ARN."))?;
+            context.store.get(name).filter(|stream| stream.arn == arn)
+        }
+        (Some(_), Some(_)) => {
+            return Err(ServiceError::invalid_argument("Specify either StreamName or StreamARN, but not both."));
+        }
+        (None, None) => return Err(ServiceError::invalid_argument("Either StreamName or StreamARN is required.")),
+    };
+    found.ok_or_else(ServiceError::stream_not_found)
+}
+
+/// The stream's name in `arn:aws:kinesisvideo:REGION:ACCOUNT:stream/NAME/CREATED`.
+pub(crate) fn name_in_arn(arn: &str) -> Option<&str> {
+    let mut parts = arn.splitn(6, ':');
+    let kinesis_video = parts.next() == Some("arn") && parts.nth(1) == Some("kinesisvideo");
+    let resource = parts.nth(2).filter(|_| kinesis_video)?;
+    let mut parts = resource.strip_prefix("stream/")?.split('/');
+    parts.next().filter(|_| parts.next().is_some())
+}
+
+fn stream_info(context: &Context, stream: &Stream) -> Value {
+    let settings = &stream.settings;
+    let default_key = || format!("arn:aws:kms:{}:{}:alias/aws/kinesisvideo", context.region, crate::store::ACCOUNT);
+    json!({
+        "DeviceName": settings.device_name,
+        "StreamName": stream.name,
+        "StreamARN": stream.arn,
+        "MediaType": settings.media_type,
+        "KmsKeyId": settings.kms_key_id.clone().unwrap_or_else(default_key),
+        "Version": stream.version,
+        "Status": "ACTIVE",
+        "CreationTime": stream.created as f64 / 1000.0,
+        "DataRetentionInHours": settings.retention_hours,
+    })
+}
+
+/// A member that must be a text where it is given.
+fn text<'a>(body: &'a Value, name: &str) -> Result<Option<&'a str>, ServiceError> {
+    match body.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => {
+            let message = format!("{name} must be a string.");
+            Err(ServiceError::operation(StatusCode::BAD_REQUEST, "SerializationException", message))
+        }
+    }
+}
+
+/// A token names the last stream of its page, in hexadecimal digits.
+fn write_token(name: &str) -> String {
+    name.bytes().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn read_token(token: &str) -> Result<String, ServiceError> {
+    let invalid = || ServiceError::invalid_argument("NextToken is not one that ListStreams gave.");
+    let pairs = token.as_bytes().chunks(2);
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    let bytes = pairs.map(byte).collect::<Option<Vec<u8>>>().filter(|_| token.len().is_multiple_of(2));
+    bytes.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(invalid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_arn_names_its_stream() {
+        assert_eq!(name_in_arn("arn:aws:kinesisvideo:eu-west-1:123456789012:stream/demo/1700000000000"), Some("demo"));
+        for other in ["demo", "arn:aws:s3:eu-west-1:1:stream/demo/1", "arn:aws:kinesisvideo:eu-west-1:1:channel/demo/1"]
+        {
+            assert_eq!(name_in_arn(other), None);
+        }
+    }
+
+    #[test]
+    fn a_token_is_read_back() {
+        assert_eq!(read_token(&write_token("camera_7.front")).unwrap(), "camera_7.front");
+        assert!(read_token("abc").is_err());
+        assert!(read_token("zz").is_err());
+    }
+}

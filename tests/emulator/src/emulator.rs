@@ -1,0 +1,350 @@
+//! The handle that a test or a program holds: starts an emulator, fills it, looks into it, stops it.
+
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tempfile::NamedTempFile;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio_rustls::TlsAcceptor;
+
+use crate::credentials::Credentials;
+use crate::error::Error;
+use crate::fault::{Fault, Faults, Repeat};
+use crate::fragment::{Fragment, FragmentInfo, NewFragment};
+use crate::live::Recording;
+use crate::record::{Records, RequestRecord};
+use crate::server::{self, Context};
+use crate::store::{Store, Stream, StreamSettings};
+use crate::{import, tls};
+
+/// How an emulator is to be.
+#[derive(Clone, Debug)]
+pub struct Builder {
+    address: SocketAddr,
+    region: String,
+    credentials: Credentials,
+    tls: bool,
+    end_at_head: bool,
+}
+
+impl Builder {
+    /// Where to listen; a free port of 127.0.0.1 else.
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.address = address;
+        self
+    }
+
+    /// The region that requests must be signed for; us-west-2 else.
+    pub fn region(mut self, region: impl Into<String>) -> Self {
+        self.region = region.into();
+        self
+    }
+
+    /// The keys that requests must be signed with; the demonstration's else.
+    pub fn credentials(mut self, access_key: impl Into<String>, secret_key: impl Into<String>) -> Self {
+        self.credentials.access_key = access_key.into();
+        self.credentials.secret_key = secret_key.into();
+        self
+    }
+
+    /// The session token that requests must carry; none else.
+    pub fn session_token(mut self, token: impl Into<String>) -> Self {
+        self.credentials.session_token = Some(token.into());
+        self
+    }
+
+    /// Whether to speak TLS, with HTTP/2 and HTTP/1.1 offered.
+    pub fn tls(mut self, tls: bool) -> Self {
+        self.tls = tls;
+        self
+    }
+
+    /// Whether GetMedia's body ends cleanly where nothing more is stored, instead of waiting for more.
+    pub fn end_at_head(mut self, end: bool) -> Self {
+        self.end_at_head = end;
+        self
+    }
+
+    /// Starts it on a thread of its own.
+    pub fn start(self) -> Result<Emulator, Error> {
+        let listener = TcpListener::bind(self.address).map_err(Error::io(format!("listening on {}", self.address)))?;
+        listener.set_nonblocking(true).map_err(Error::io("preparing the socket"))?;
+        let address = listener.local_addr().map_err(Error::io("reading the socket's address"))?;
+        let identity = self.tls.then(tls::identity).transpose()?;
+        let ca = identity.as_ref().map(|identity| Ca::new(&identity.ca_pem)).transpose()?;
+        let acceptor = identity.map(|identity| TlsAcceptor::from(identity.config));
+        let context = Arc::new(Context {
+            region: self.region,
+            credentials: self.credentials,
+            end_at_head: self.end_at_head,
+            address,
+            tls: self.tls,
+            store: Store::default(),
+            faults: Faults::default(),
+            records: Records::default(),
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(Error::io("starting the runtime"))?;
+        let listener = {
+            let _inside = runtime.enter();
+            tokio::net::TcpListener::from_std(listener).map_err(Error::io("preparing the socket"))?
+        };
+        let handle = runtime.handle().clone();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = server::serve(Arc::clone(&context), listener, acceptor);
+        let thread = std::thread::Builder::new()
+            .name("kvs-emulator".to_owned())
+            .spawn(move || {
+                runtime.block_on(async {
+                    tokio::select! {
+                        () = serving => {}
+                        _ = stopped => {}
+                    }
+                });
+                // Dropping the runtime closes every connection.
+            })
+            .map_err(Error::io("starting the emulator's thread"))?;
+        Ok(Emulator { context, ca, runtime: handle, stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+struct Ca {
+    pem: String,
+    file: NamedTempFile,
+}
+
+impl Ca {
+    fn new(pem: &str) -> Result<Self, Error> {
+        let mut file = NamedTempFile::with_suffix(".pem").map_err(Error::io("making a file for the authority"))?;
+        file.write_all(pem.as_bytes()).map_err(Error::io("writing the authority"))?;
+        Ok(Self { pem: pem.to_owned(), file })
+    }
+}
+
+/// A local Kinesis Video Streams. Dropping it stops it and closes its connections.
+pub struct Emulator {
+    context: Arc<Context>,
+    ca: Option<Ca>,
+    runtime: Handle,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Emulator {
+    /// An emulator on a free port of 127.0.0.1, without TLS, in us-west-2, with the demonstration's keys.
+    pub fn builder() -> Builder {
+        Builder {
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            region: "us-west-2".to_owned(),
+            credentials: Credentials::default(),
+            tls: false,
+            end_at_head: false,
+        }
+    }
+
+    /// The URL of the control plane and of every data endpoint.
+    pub fn url(&self) -> String {
+        self.context.endpoint("")
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.context.address
+    }
+
+    /// The region that requests must be signed for.
+    pub fn region(&self) -> &str {
+        &self.context.region
+    }
+
+    /// The access key id that requests must be signed with.
+    pub fn access_key(&self) -> &str {
+        &self.context.credentials.access_key
+    }
+
+    /// The secret that requests must be signed with.
+    pub fn secret_key(&self) -> &str {
+        &self.context.credentials.secret_key
+    }
+
+    /// The session token that requests must carry.
+    pub fn session_token(&self) -> Option<&str> {
+        self.context.credentials.session_token.as_deref()
+    }
+
+    /// The certificate that clients must trust, in PEM; `None` without TLS.
+    pub fn ca_pem(&self) -> Option<&str> {
+        self.ca.as_ref().map(|ca| ca.pem.as_str())
+    }
+
+    /// A file with that certificate, there as long as the emulator; `None` without TLS.
+    pub fn ca_file(&self) -> Option<&Path> {
+        self.ca.as_ref().map(|ca| ca.file.path())
+    }
+
+    /// Makes an empty stream; answers its ARN.
+    pub fn create_stream(&self, name: &str) -> Result<String, Error> {
+        let stream = self.context.store.create(&self.context.region, name, StreamSettings::default())?;
+        Ok(stream.arn.clone())
+    }
+
+    /// A stream's ARN.
+    pub fn arn(&self, name: &str) -> Result<String, Error> {
+        Ok(self.stream_named(name)?.arn.clone())
+    }
+
+    /// Stores a file's media in a stream, which is made where it is missing. A file that GetMedia returned keeps its
+    /// fragments; any other is cut at keyframes, and its producer timestamps end now.
+    pub fn import_file(&self, name: &str, path: impl AsRef<Path>) -> Result<Vec<FragmentInfo>, Error> {
+        let path: PathBuf = path.as_ref().to_owned();
+        let bytes = std::fs::read(&path).map_err(Error::io(format!("reading {}", path.display())))?;
+        self.import_bytes(name, bytes)
+    }
+
+    /// The same from memory.
+    pub fn import_bytes(&self, name: &str, bytes: impl Into<Bytes>) -> Result<Vec<FragmentInfo>, Error> {
+        self.import(name, &bytes.into(), None)
+    }
+
+    /// The same with the producer timestamp of a file's beginning, in milliseconds since 1970.
+    pub fn import_bytes_at(&self, name: &str, bytes: impl Into<Bytes>, start: u64) -> Result<Vec<FragmentInfo>, Error> {
+        self.import(name, &bytes.into(), Some(start))
+    }
+
+    fn import(&self, name: &str, bytes: &Bytes, start: Option<u64>) -> Result<Vec<FragmentInfo>, Error> {
+        let fragments = import::fragments(bytes, start)?;
+        let stream = self.context.store.get_or_create(&self.context.region, name)?;
+        Ok(fragments.into_iter().map(|new| put(&stream, new).info()).collect())
+    }
+
+    /// Stores one whole fragment in a stream, which is made where it is missing.
+    pub fn put_fragment(&self, name: &str, fragment: NewFragment) -> Result<FragmentInfo, Error> {
+        let stream = self.context.store.get_or_create(&self.context.region, name)?;
+        Ok(put(&stream, fragment).info())
+    }
+
+    /// Begins a fragment whose media comes piece by piece, as a producer's does.
+    pub fn open_fragment(&self, name: &str, fragment: NewFragment) -> Result<OpenFragment, Error> {
+        let stream = self.context.store.get_or_create(&self.context.region, name)?;
+        Ok(OpenFragment::begin(stream, fragment))
+    }
+
+    /// From now on GetMedia answers exactly this body, whatever the selector; the stream is made where it is missing.
+    pub fn serve_verbatim(&self, name: &str, body: impl Into<Bytes>) -> Result<(), Error> {
+        let stream = self.context.store.get_or_create(&self.context.region, name)?;
+        stream.set_verbatim(Some(body.into()));
+        Ok(())
+    }
+
+    /// Replays for ever in real time what the stream holds now, which leaves the store: what is read from now on has
+    /// fresh numbers and timestamps, and cluster times that go on growing.
+    pub fn start_live(&self, name: &str) -> Result<(), Error> {
+        let stream = self.stream_named(name)?;
+        let recording = Recording::new(&stream.take())?;
+        self.runtime.spawn(recording.replay(stream));
+        Ok(())
+    }
+
+    /// Whether GetMedia's body of this stream ends where nothing more is stored, whatever the emulator's own choice.
+    pub fn set_end_at_head(&self, name: &str, end: bool) -> Result<(), Error> {
+        self.stream_named(name)?.set_end_at_head(end);
+        Ok(())
+    }
+
+    /// Adds a fault behind those that wait for this stream ([`crate::ANY_STREAM`] for all).
+    pub fn set_fault(&self, name: &str, fault: Fault, repeat: Repeat) {
+        self.context.faults.set(name, fault, repeat);
+    }
+
+    /// Forgets the faults that wait for this stream.
+    pub fn clear_faults(&self, name: &str) {
+        self.context.faults.clear(name);
+    }
+
+    /// Every request so far, refused ones too, in order of arrival.
+    pub fn requests(&self) -> Vec<RequestRecord> {
+        self.context.records.all()
+    }
+
+    /// Waits for the first request that fits, also one that came before; `None` when none comes in time.
+    pub fn wait_for_request(&self, fits: impl Fn(&RequestRecord) -> bool, timeout: Duration) -> Option<RequestRecord> {
+        self.context.records.wait(fits, timeout)
+    }
+
+    /// A stream's fragments, in order of their numbers.
+    pub fn fragments(&self, name: &str) -> Result<Vec<FragmentInfo>, Error> {
+        Ok(self.stream_named(name)?.fragments().iter().map(|fragment| fragment.info()).collect())
+    }
+
+    fn stream_named(&self, name: &str) -> Result<Arc<Stream>, Error> {
+        self.context.store.get(name).ok_or_else(|| Error::NoStream(name.to_owned()))
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic of the emulator's thread has been printed already.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn put(stream: &Arc<Stream>, new: NewFragment) -> Arc<Fragment> {
+    let duration = new.duration.unwrap_or_else(|| import::duration(&new.header, &new.media));
+    let fragment = stream.begin(new);
+    stream.finish(&fragment, duration);
+    fragment
+}
+
+/// A fragment that is being put. Dropped before [`OpenFragment::finish`], it is thrown away, and its readers are cut off.
+pub struct OpenFragment {
+    stream: Arc<Stream>,
+    fragment: Arc<Fragment>,
+    duration: Option<u64>,
+    finished: bool,
+}
+
+impl OpenFragment {
+    pub(crate) fn begin(stream: Arc<Stream>, new: NewFragment) -> Self {
+        let duration = new.duration;
+        let fragment = stream.begin(new);
+        Self { stream, fragment, duration, finished: false }
+    }
+
+    /// Adds bytes to its media; who reads the stream gets them at once.
+    pub fn write(&mut self, bytes: impl Into<Bytes>) {
+        self.stream.append(&self.fragment, bytes.into());
+    }
+
+    /// What is known of it.
+    pub fn info(&self) -> FragmentInfo {
+        self.fragment.info()
+    }
+
+    /// Ends it.
+    pub fn finish(mut self) -> FragmentInfo {
+        let measure = || import::duration(&self.fragment.header, &self.fragment.media());
+        let duration = self.duration.unwrap_or_else(measure);
+        self.stream.finish(&self.fragment, duration);
+        self.finished = true;
+        self.fragment.info()
+    }
+}
+
+impl Drop for OpenFragment {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.stream.abandon(&self.fragment);
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The program: an emulator with streams from files, until it is told to stop.
+
+use std::error::Error;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use kvs_emulator::{DEMO_ACCESS_KEY, DEMO_SECRET_KEY, Emulator};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// A local Amazon Kinesis Video Streams.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// A stream, and the Matroska file (or GetMedia body) that it holds; a name alone makes an empty stream.
+    #[arg(long = "stream", value_name = "NAME[=FILE]", required = true)]
+    streams: Vec<String>,
+
+    /// Replay every file for ever in real time, as a camera would put it.
+    #[arg(long)]
+    live: bool,
+
+    /// End GetMedia's body where nothing more is stored, instead of waiting for more.
+    #[arg(long)]
+    end_at_head: bool,
+
+    /// Where to listen; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8480")]
+    listen: SocketAddr,
+
+    /// Speak TLS, HTTP/2 and HTTP/1.1.
+    #[arg(long)]
+    tls: bool,
+
+    /// Where to write the certificate that clients must trust.
+    #[arg(long, value_name = "FILE", requires = "tls")]
+    tls_ca_file: Option<PathBuf>,
+
+    /// The region that requests must be signed for.
+    #[arg(long, default_value = "us-west-2")]
+    region: String,
+
+    /// The access key id that requests must be signed with.
+    #[arg(long, value_name = "ID", default_value = DEMO_ACCESS_KEY)]
+    access_key: String,
+
+    /// The secret that requests must be signed with.
+    #[arg(long, value_name = "SECRET", default_value = DEMO_SECRET_KEY)]
+    secret_key: String,
+
+    /// The session token that requests must carry.
+    #[arg(long, value_name = "TOKEN")]
+    session_token: Option<String>,
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("kvs-emulator: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (mut terminated, mut interrupted) = {
+        // Before anything is printed, so that a signal that answers the print is not missed.
+        let _inside = runtime.enter();
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
+    };
+    let mut builder = Emulator::builder()
+        .listen(arguments.listen)
+        .region(&arguments.region)
+        .credentials(&arguments.access_key, &arguments.secret_key)
+        .tls(arguments.tls)
+        .end_at_head(arguments.end_at_head);
+    if let Some(token) = &arguments.session_token {
+        builder = builder.session_token(token);
+    }
+    let emulator = builder.start()?;
+    if let (Some(path), Some(pem)) = (&arguments.tls_ca_file, emulator.ca_pem()) {
+        std::fs::write(path, pem).map_err(|error| format!("writing {}: {error}", path.display()))?;
+    }
+    let mut first = None;
+    for stream in &arguments.streams {
+        let (name, file) = stream.split_once('=').map_or((stream.as_str(), None), |(name, file)| (name, Some(file)));
+        match file {
+            None => {
+                emulator.create_stream(name)?;
+            }
+            Some(file) => {
+                emulator.import_file(name, file).map_err(|error| format!("{file}: {error}"))?;
+                if arguments.live {
+                    emulator.start_live(name)?;
+                }
+            }
+        }
+        first = first.or(Some(name));
+    }
+    announce(&emulator, &arguments, first.unwrap_or_default())?;
+    runtime.block_on(async {
+        tokio::select! {
+            _ = terminated.recv() => {}
+            _ = interrupted.recv() => {}
+        }
+    });
+    drop(emulator);
+    Ok(())
+}
+
+/// Says where it listens, and what reads the first stream. Keys that are not the demonstration's are not shown.
+fn announce(emulator: &Emulator, arguments: &Arguments, stream: &str) -> std::io::Result<()> {
+    let demonstration = arguments.secret_key == DEMO_SECRET_KEY && arguments.session_token.is_none();
+    let keys = if demonstration {
+        format!("access-key={} secret-key={}", arguments.access_key, arguments.secret_key)
+    } else {
+        "access-key=… secret-key=…".to_owned()
+    };
+    let selector = if arguments.live { "now" } else { "earliest" };
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "listening on {}", emulator.url())?;
+    writeln!(
+        out,
+        "kvssrc stream={stream} start-selector={selector} endpoint-url={} aws-region={} {keys}",
+        emulator.url(),
+        emulator.region()
+    )?;
+    out.flush()
+}

@@ -1,0 +1,219 @@
+//! Sockets and requests: accepts, checks, records, and hands each request to its operation.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use futures_util::stream;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, Limited, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+use crate::credentials::Credentials;
+use crate::error::ServiceError;
+use crate::fault::{Fault, Faults};
+use crate::record::{Operation, Records, RequestRecord};
+use crate::signature::{self, Payload};
+use crate::store::Store;
+use crate::{control, get_media};
+
+/// The largest JSON body that is read.
+const LARGEST_REQUEST: usize = 1024 * 1024;
+
+pub(crate) type ResponseBody = UnsyncBoxBody<Bytes, io::Error>;
+
+/// Everything that a request may need.
+pub(crate) struct Context {
+    pub region: String,
+    pub credentials: Credentials,
+    pub end_at_head: bool,
+    pub address: SocketAddr,
+    pub tls: bool,
+    pub store: Store,
+    pub faults: Faults,
+    pub records: Records,
+}
+
+impl Context {
+    /// The emulator's URL as a client that reached it by `authority` can use it.
+    pub fn endpoint(&self, authority: &str) -> String {
+        let scheme = if self.tls { "https" } else { "http" };
+        if self.address.ip().is_unspecified() && !authority.is_empty() {
+            return format!("{scheme}://{authority}");
+        }
+        format!("{scheme}://{}", self.address)
+    }
+}
+
+/// Accepts connections for ever.
+pub(crate) async fn serve(context: Arc<Context>, listener: TcpListener, tls: Option<TlsAcceptor>) {
+    let connections = AtomicU64::new(1);
+    loop {
+        // A connection that is gone before it is accepted is no reason to stop.
+        let Ok((socket, _)) = listener.accept().await else { continue };
+        let number = connections.fetch_add(1, Ordering::Relaxed);
+        tokio::spawn(connection(Arc::clone(&context), socket, tls.clone(), number));
+    }
+}
+
+async fn connection(context: Arc<Context>, socket: TcpStream, tls: Option<TlsAcceptor>, number: u64) {
+    // Without it small pieces of a live body would wait for one another.
+    let _ = socket.set_nodelay(true);
+    match tls {
+        None => requests(context, socket, false, number).await,
+        Some(acceptor) => {
+            let Ok(socket) = acceptor.accept(socket).await else { return };
+            let http2 = socket.get_ref().1.alpn_protocol() == Some(b"h2");
+            requests(context, socket, http2, number).await;
+        }
+    }
+}
+
+async fn requests<S>(context: Arc<Context>, socket: S, http2: bool, number: u64)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(move |request| {
+        let context = Arc::clone(&context);
+        async move { Ok::<_, Infallible>(answer(&context, request, number).await) }
+    });
+    let builder = auto::Builder::new(TokioExecutor::new());
+    let builder = if http2 { builder.http2_only() } else { builder.http1_only() };
+    // An error here is a client that went away or a body that was cut on purpose.
+    let _ = builder.serve_connection(TokioIo::new(socket), service).await;
+}
+
+async fn answer(context: &Arc<Context>, request: Request<Incoming>, connection: u64) -> Response<ResponseBody> {
+    let operation = Operation::at(request.uri().path()).filter(|_| request.method() == Method::POST);
+    let result = match operation {
+        Some(operation) => dispatch(context, operation, request, connection).await,
+        None => {
+            let message = "Unable to determine service/operation name to be authorized";
+            Err(ServiceError::front(StatusCode::NOT_FOUND, "UnknownOperationException", message))
+        }
+    };
+    let media = operation.is_some_and(Operation::is_media);
+    let mut response = result.unwrap_or_else(|error| error_response(&error, media));
+    let request_id = uuid::Uuid::new_v4().to_string();
+    if let Ok(value) = HeaderValue::from_str(&request_id) {
+        response.headers_mut().insert(HeaderName::from_static("x-amzn-requestid"), value);
+    }
+    response
+}
+
+async fn dispatch(
+    context: &Arc<Context>,
+    operation: Operation,
+    request: Request<Incoming>,
+    connection: u64,
+) -> Result<Response<ResponseBody>, ServiceError> {
+    let (head, body) = request.into_parts();
+    let bytes = Limited::new(body, LARGEST_REQUEST).collect().await.map_err(|_| {
+        ServiceError::front(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "RequestEntityTooLargeException",
+            "The request is too large.",
+        )
+    })?;
+    let bytes = bytes.to_bytes();
+    let json = serde_json::from_slice(&bytes).ok();
+    let stream = json.as_ref().and_then(named_stream);
+    record(context, operation, &head, connection, stream.clone(), json.clone());
+    signature::verify(&context.credentials, &context.region, &head, Payload::Whole(&bytes))?;
+    let fault = strike(context, operation, stream.as_deref()).await?;
+    let body: Value = json.filter(Value::is_object).ok_or_else(|| {
+        ServiceError::front(StatusCode::BAD_REQUEST, "SerializationException", "The body is no JSON object.")
+    })?;
+    let answer = match operation {
+        Operation::CreateStream => control::create_stream(context, &body)?,
+        Operation::DescribeStream => control::describe_stream(context, &body)?,
+        Operation::ListStreams => control::list_streams(context, &body)?,
+        Operation::GetDataEndpoint => control::get_data_endpoint(context, &body, &signature::authority(&head))?,
+        Operation::GetMedia | Operation::PutMedia => {
+            return Ok(media_response(get_media::get_media(context, &body, fault)?));
+        }
+    };
+    Ok(json_response(StatusCode::OK, &answer))
+}
+
+fn record(
+    context: &Context,
+    operation: Operation,
+    head: &Parts,
+    connection: u64,
+    stream: Option<String>,
+    body: Option<Value>,
+) {
+    context.records.add(RequestRecord {
+        operation,
+        stream,
+        body: body.unwrap_or(Value::Null),
+        access_key: signature::access_key(&head.headers),
+        when: SystemTime::now(),
+        http_version: head.version,
+        connection,
+    });
+}
+
+/// Lets the fault that waits for this request strike; what is left strikes in the body.
+async fn strike(context: &Context, operation: Operation, stream: Option<&str>) -> Result<Option<Fault>, ServiceError> {
+    match context.faults.strike(stream, operation) {
+        Some(Fault::HangRequest { .. }) => std::future::pending().await,
+        Some(Fault::Http { status, error_type, message, .. }) => {
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            Err(ServiceError::operation(status, &error_type, message))
+        }
+        other => Ok(other),
+    }
+}
+
+/// The name of the stream that a request is about.
+fn named_stream(body: &Value) -> Option<String> {
+    let name = body.get("StreamName").and_then(Value::as_str);
+    let arn = || body.get("StreamARN").and_then(Value::as_str).and_then(control::name_in_arn);
+    name.or_else(arn).map(str::to_owned)
+}
+
+fn media_response(body: get_media::Body) -> Response<ResponseBody> {
+    let frames = stream::unfold(body, |mut body| async move {
+        let next = body.next().await?;
+        Some((next.map(Frame::data), body))
+    });
+    let mut response = Response::new(StreamBody::new(frames).boxed_unsync());
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("video/webm"));
+    response
+}
+
+pub(crate) fn json_response(status: StatusCode, body: &Value) -> Response<ResponseBody> {
+    let body = Full::new(Bytes::from(body.to_string())).map_err(|never| match never {}).boxed_unsync();
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn error_response(error: &ServiceError, media: bool) -> Response<ResponseBody> {
+    let body = serde_json::json!({ error.message_member: error.message });
+    let mut response = json_response(error.status, &body);
+    if let Ok(value) = HeaderValue::from_str(&error.error_type) {
+        if media {
+            response.headers_mut().insert(HeaderName::from_static("x-amz-errortype"), value.clone());
+        }
+        response.headers_mut().insert(HeaderName::from_static("x-amzn-errortype"), value);
+    }
+    response
+}
