@@ -14,23 +14,23 @@ use crate::output::TrackSelector;
 #[enum_type(name = "GstKvsSrcStartSelector")]
 pub enum StartSelectorType {
     #[default]
-    #[enum_value(name = "Now: the newest fragment", nick = "now")]
+    #[enum_value(name = "The newest fragment", nick = "now")]
     Now,
-    #[enum_value(name = "Earliest: the oldest fragment that is still stored", nick = "earliest")]
+    #[enum_value(name = "The oldest fragment that is still stored", nick = "earliest")]
     Earliest,
     #[enum_value(
-        name = "Producer timestamp: the fragment that holds start-timestamp on the producer's clock",
+        name = "The fragment that holds start-timestamp on the producer's clock",
         nick = "producer-timestamp"
     )]
     ProducerTimestamp,
     #[enum_value(
-        name = "Server timestamp: the fragment that holds start-timestamp on the service's clock",
+        name = "The fragment that holds start-timestamp on the service's clock",
         nick = "server-timestamp"
     )]
     ServerTimestamp,
-    #[enum_value(name = "Fragment number: the fragment after after-fragment-number", nick = "fragment-number")]
+    #[enum_value(name = "The fragment after after-fragment-number", nick = "fragment-number")]
     FragmentNumber,
-    #[enum_value(name = "Continuation token: where continuation-token says", nick = "continuation-token")]
+    #[enum_value(name = "Where continuation-token says", nick = "continuation-token")]
     ContinuationToken,
 }
 

@@ -70,8 +70,12 @@ impl<'a> Child<'a> {
 
     /// Text up to the first NUL, which may pad it (RFC 8794 section 13); what is no UTF-8 is replaced.
     pub fn text(&self) -> String {
-        let text = self.data.split(|&byte| byte == 0).next().unwrap_or_default();
-        String::from_utf8_lossy(text).into_owned()
+        let end = self.data.iter().position(|&byte| byte == 0).unwrap_or(self.data.len());
+        let text = self.data.get(..end).unwrap_or_default();
+        match str::from_utf8(text) {
+            Ok(text) => text.to_owned(),
+            Err(_) => String::from_utf8_lossy(text).into_owned(),
+        }
     }
 
     fn invalid_size(&self, reason: &'static str) -> Error {
@@ -121,5 +125,45 @@ impl<'a> Iterator for Children<'a> {
             self.data = &[];
         }
         Some(child)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn children(data: &[u8]) -> Vec<Result<(Id, u64, Vec<u8>), Error>> {
+        let parent = Child { id: Id::INFO, offset: 0, data_offset: 5, data };
+        parent.children().map(|child| child.map(|child| (child.id, child.offset, child.data.to_vec()))).collect()
+    }
+
+    #[test]
+    fn each_with_its_place() {
+        let data = [0xEC, 0x82, 1, 2, 0x42, 0x86, 0x40, 0x00, 0xBF, 0x81, 3];
+        assert_eq!(
+            children(&data),
+            [Ok((Id::VOID, 5, vec![1, 2])), Ok((Id::EBML_VERSION, 9, vec![])), Ok((Id::CRC_32, 13, vec![3]))]
+        );
+        assert_eq!(children(&[]), []);
+    }
+
+    #[test]
+    fn an_error_is_the_last() {
+        let size = |element, reason| Error::InvalidSize { offset: 7, element, reason };
+        let outside = "it leads out of its parent";
+        let unknown = "only Segment and Cluster may have an unknown size";
+        for (bad, error) in [
+            (&[0xEC, 0x83, 0, 0][..], size(Id::VOID, outside)),
+            (&[0xEC, 0x01, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFE], size(Id::VOID, outside)),
+            (&[0xEC], size(Id::UNREAD, outside)),
+            (&[0xEC, 0x40], size(Id::UNREAD, outside)),
+            (&[0xEC, 0xFF, 0, 0], size(Id::VOID, unknown)),
+            (&[0xEC, 0x00, 0, 0], size(Id::VOID, "a size of more than 8 bytes")),
+        ] {
+            let read = children(&[&[0xBF, 0x80], bad].concat());
+            assert_eq!(read, [Ok((Id::CRC_32, 5, vec![])), Err(error)], "{bad:x?}");
+        }
+        let read = children(&[0xBF, 0x80, 0x00, 0x81, 0]);
+        assert!(matches!(read[..], [Ok(_), Err(Error::InvalidElement { offset: 7, element: Id::UNREAD, .. })]));
     }
 }

@@ -42,3 +42,20 @@ impl Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_name_the_place_and_the_element() {
+        let limit = 1 << 20;
+        let error = Error::TooLarge { offset: 47, element: Id::TRACKS, size: 2_000_000, limit };
+        assert_eq!(error.to_string(), "byte 47: Tracks of 2000000 bytes is larger than 1048576 bytes");
+        assert_eq!(error.offset(), 47);
+        let error = Error::InvalidSize { offset: 5, element: Id(0x1234_5678), reason: "it leads out of its parent" };
+        assert_eq!(error.to_string(), "byte 5: invalid size of element 0x12345678: it leads out of its parent");
+        let error = Error::Truncated { offset: 9, element: Id::UNREAD };
+        assert_eq!(error.to_string(), "byte 9: the stream ends inside an element header");
+    }
+}

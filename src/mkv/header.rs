@@ -81,3 +81,87 @@ impl Info {
         Ok(parsed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::writer::{element, unsigned};
+    use super::*;
+
+    fn header(data: &[u8]) -> Child<'_> {
+        Child { id: Id::EBML, offset: 7, data_offset: 12, data }
+    }
+
+    #[test]
+    fn a_document_and_its_defaults() {
+        let mut data = Vec::new();
+        element(&mut data, Id::DOC_TYPE, b"webm\0\0");
+        let document = Document { doc_type: "webm".into(), doc_type_version: 1, doc_type_read_version: 1 };
+        assert_eq!(Document::parse(&header(&data)), Ok(document.clone()));
+        for id in [Id::EBML_READ_VERSION, Id::EBML_MAX_ID_LENGTH, Id::EBML_MAX_SIZE_LENGTH] {
+            element(&mut data, id, b"");
+        }
+        assert_eq!(Document::parse(&header(&data)), Ok(document));
+        unsigned(&mut data, Id::DOC_TYPE_VERSION, 4);
+        unsigned(&mut data, Id::DOC_TYPE_READ_VERSION, 2);
+        let document = Document { doc_type: "webm".into(), doc_type_version: 4, doc_type_read_version: 2 };
+        assert_eq!(Document::parse(&header(&data)), Ok(document));
+    }
+
+    #[test]
+    fn documents_of_another_kind() {
+        let matroska = |id, value| {
+            let mut data = Vec::new();
+            element(&mut data, Id::DOC_TYPE, b"matroska");
+            unsigned(&mut data, id, value);
+            data
+        };
+        let mut other = Vec::new();
+        element(&mut other, Id::DOC_TYPE, b"mp4");
+        for data in [
+            matroska(Id::EBML_READ_VERSION, 2),
+            matroska(Id::EBML_MAX_ID_LENGTH, 5),
+            matroska(Id::EBML_MAX_SIZE_LENGTH, 9),
+            other,
+            Vec::new(),
+        ] {
+            assert!(matches!(Document::parse(&header(&data)), Err(Error::NotMatroska { offset: 7, .. })), "{data:x?}");
+        }
+    }
+
+    #[test]
+    fn info_and_its_defaults() {
+        let info = |data: &[u8]| Info::parse(&Child { id: Id::INFO, ..header(data) });
+        assert_eq!(info(&[]), Ok(Info::default()));
+        let mut data = Vec::new();
+        element(&mut data, Id::TIMESTAMP_SCALE, b"");
+        assert_eq!(info(&data).unwrap().timestamp_scale, 1_000_000);
+        unsigned(&mut data, Id::TIMESTAMP_SCALE, 22_675);
+        element(&mut data, Id::TITLE, b"garden\0\0");
+        element(&mut data, Id::MUXING_APP, b"a\xFFb");
+        element(&mut data, Id::WRITING_APP, b"");
+        element(&mut data, Id::DATE_UTC, &(-5_i64).to_be_bytes());
+        let expected = Info {
+            timestamp_scale: 22_675,
+            title: Some("garden".into()),
+            muxing_app: Some("a\u{FFFD}b".into()),
+            writing_app: Some(String::new()),
+            date_utc: Some(-5),
+        };
+        assert_eq!(info(&data), Ok(expected));
+    }
+
+    #[test]
+    fn invalid_info() {
+        let info = |id, data: &[u8]| {
+            let mut bytes = Vec::new();
+            element(&mut bytes, id, data);
+            Info::parse(&Child { id: Id::INFO, ..header(&bytes) }).unwrap_err()
+        };
+        let error = info(Id::TIMESTAMP_SCALE, &[0]);
+        assert!(matches!(error, Error::InvalidElement { offset: 12, element: Id::TIMESTAMP_SCALE, .. }));
+        let error = info(Id::TIMESTAMP_SCALE, &[0; 9]);
+        assert!(matches!(error, Error::InvalidSize { offset: 12, element: Id::TIMESTAMP_SCALE, .. }));
+        let error = info(Id::DATE_UTC, &[0; 4]);
+        assert!(matches!(error, Error::InvalidSize { offset: 12, element: Id::DATE_UTC, .. }));
+    }
+}

@@ -83,7 +83,7 @@ impl Pieces {
     #[inline]
     pub(super) fn walk(&self) -> Walk<'_> {
         match self.as_slice() {
-            [] => Walk { current: &[], later: &[], position: 0 },
+            [] => Walk::from(&[][..]),
             [first, later @ ..] => Walk { current: first, later, position: 0 },
         }
     }
@@ -151,6 +151,12 @@ pub(super) struct Walk<'a> {
     position: usize,
 }
 
+impl<'a> From<&'a [u8]> for Walk<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        Walk { current: bytes, later: &[], position: 0 }
+    }
+}
+
 impl<'a> Walk<'a> {
     /// Bytes behind the walk.
     #[inline]
@@ -212,4 +218,54 @@ impl<'a> Walk<'a> {
 pub(super) fn gather<'a, 'b>(bytes: impl Iterator<Item = &'a u8>, scratch: &'b mut [u8]) -> &'b [u8] {
     let filled = scratch.iter_mut().zip(bytes).map(|(to, from)| *to = *from).count();
     scratch.get(..filled).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pieces(parts: &[&'static [u8]]) -> Pieces {
+        parts.iter().map(|part| Bytes::from_static(part)).collect::<Vec<_>>().into()
+    }
+
+    #[test]
+    fn slices_share_memory_and_stay_inside() {
+        let abc = pieces(&[b"ab", b"cde", b"f"]);
+        assert_eq!((abc.len(), abc.piece_count()), (6, 3));
+        for start in 0..=8 {
+            for end in 0..=8 {
+                let slice = abc.slice(start..end);
+                let expected = b"abcdef".get(start..end.min(6)).unwrap_or_default();
+                assert_eq!(slice.to_bytes(), expected, "{start}..{end}");
+                assert_eq!(slice, Pieces::One(Bytes::from_static(expected)));
+                assert!(slice.piece_count() == 1 || slice.iter().all(|piece| !piece.is_empty()));
+            }
+        }
+        let middle = abc.slice(2..5);
+        assert_eq!(middle.piece_count(), 1);
+        assert_eq!(middle.to_bytes().as_ptr(), abc.iter().nth(1).unwrap().as_ptr());
+        assert_eq!(Pieces::One(Bytes::from_static(b"abc")).slice(5..9), Pieces::default());
+    }
+
+    #[test]
+    fn equal_whatever_the_pieces() {
+        assert_eq!(pieces(&[b"ab", b"c"]), pieces(&[b"a", b"bc"]));
+        assert_eq!(pieces(&[]), Pieces::default());
+        assert_ne!(pieces(&[b"ab", b"c"]), pieces(&[b"ab"]));
+        assert_ne!(pieces(&[b"ab", b"c"]), pieces(&[b"ab", b"d"]));
+        assert!(pieces(&[]).is_empty() && !pieces(&[b"a", b"b"]).is_empty());
+        assert_eq!(format!("{:?}", pieces(&[b"ab", b"c"])), "Pieces(3 bytes in 2)");
+    }
+
+    #[test]
+    fn a_walk_crosses_pieces() {
+        let pieces = pieces(&[b"a", b"bc", b"defg"]);
+        let mut walk = pieces.walk();
+        assert_eq!(walk.peek(&mut [0; 4]), b"abcd");
+        assert_eq!(walk.byte(), Some(b'a'));
+        walk.skip(2);
+        assert_eq!((walk.position(), walk.peek(&mut [0; 2])), (3, &b"defg"[..]));
+        walk.skip(9);
+        assert_eq!((walk.position(), walk.byte(), walk.peek(&mut [0; 4])), (7, None, &b""[..]));
+    }
 }

@@ -57,16 +57,25 @@ impl Queue {
         gather(self.front.iter().chain(middle).chain(self.tail.iter()), scratch)
     }
 
-    /// Removes `count` bytes; fewer where there are fewer. No copy.
+    /// The first `count` bytes, where they lie in one piece.
     #[inline]
+    pub fn front(&self, count: usize) -> Option<&[u8]> {
+        self.front.get(..count)
+    }
+
+    /// Removes the first `count` bytes of the front piece; all of it where it has fewer. No copy.
+    #[inline]
+    pub fn take_front(&mut self, count: usize) -> Pieces {
+        let count = count.min(self.front.len());
+        self.len -= count;
+        let bytes = self.front.split_to(count);
+        self.refill();
+        Pieces::One(bytes)
+    }
+
+    /// Removes `count` bytes; fewer where there are fewer. No copy.
     pub fn take(&mut self, count: usize) -> Pieces {
-        if count <= self.front.len() {
-            self.len -= count;
-            let bytes = self.front.split_to(count);
-            self.refill();
-            return Pieces::One(bytes);
-        }
-        self.take_pieces(count)
+        if count <= self.front.len() { self.take_front(count) } else { self.take_pieces(count) }
     }
 
     fn take_pieces(&mut self, mut count: usize) -> Pieces {
@@ -121,5 +130,77 @@ impl Queue {
         if self.front.is_empty() {
             self.front = self.middle.pop_front().unwrap_or_default();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue(lengths: &[usize]) -> (Queue, Vec<u8>) {
+        let mut queue = Queue::default();
+        let mut all = Vec::new();
+        for &length in lengths {
+            let piece: Vec<u8> = (all.len()..all.len() + length).map(|at| (at % 251) as u8).collect();
+            queue.push(Bytes::copy_from_slice(&piece));
+            all.extend(piece);
+        }
+        (queue, all)
+    }
+
+    const LENGTHS: [usize; 9] = [1, 3, 600, 2, 2, 5000, 700, 511, 4];
+
+    #[test]
+    fn takes_what_was_pushed() {
+        for step in [1, 2, 7, 599, 600, 601, 3000, 10_000] {
+            let (mut queue, all) = queue(&LENGTHS);
+            let mut at = 0;
+            while queue.len() > 0 {
+                let expected = &all[at..all.len().min(at + step)];
+                let scratch = &mut [0; MAX_HEAD];
+                let peeked = queue.peek(scratch);
+                let common = peeked.len().min(expected.len());
+                assert!(peeked.len() >= MAX_HEAD.min(queue.len()));
+                assert_eq!(peeked[..common], expected[..common]);
+                assert_eq!(queue.take(step).to_bytes(), expected);
+                at += expected.len();
+                assert_eq!(queue.len(), all.len() - at);
+            }
+            assert_eq!(at, all.len());
+        }
+    }
+
+    #[test]
+    fn discards_what_was_pushed() {
+        for step in [1, 2, 7, 599, 600, 601, 3000, 10_000] {
+            let (mut queue, all) = queue(&LENGTHS);
+            let mut at = 0;
+            while at < all.len() {
+                assert_eq!(queue.discard(step as u64), step.min(all.len() - at));
+                at = all.len().min(at + step);
+                assert_eq!(queue.len(), all.len() - at);
+                assert_eq!(queue.take(1).to_bytes(), all[at..all.len().min(at + 1)]);
+                at = all.len().min(at + 1);
+            }
+        }
+    }
+
+    #[test]
+    fn large_pieces_are_not_copied() {
+        let mut queue = Queue::default();
+        let piece = Bytes::from(vec![7; 4 * SMALL]);
+        queue.push(Bytes::from_static(b"x"));
+        queue.push(piece.clone());
+        assert_eq!(queue.take(1).to_bytes(), &b"x"[..]);
+        let Pieces::One(taken) = queue.take(SMALL) else { panic!("one piece") };
+        assert_eq!(taken.as_ptr(), piece.as_ptr());
+    }
+
+    #[test]
+    fn small_pieces_come_together() {
+        let (mut queue, all) = queue(&vec![1; 3 * FULL]);
+        let taken = queue.take(3 * FULL);
+        assert_eq!(taken.to_bytes(), all);
+        assert!(taken.piece_count() <= 3, "{taken:?}");
     }
 }

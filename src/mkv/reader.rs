@@ -3,11 +3,12 @@
 use bytes::Bytes;
 
 use super::Element;
-use super::block::Block;
+use super::block::{Block, Payload};
 use super::children::Child;
 use super::error::Error;
 use super::header::{Document, Info};
 use super::ids::Id;
+use super::pieces::Walk;
 use super::queue::Queue;
 use super::tags;
 use super::tracks::{self, Tracks};
@@ -48,6 +49,18 @@ enum State {
     Skipping { offset: u64, element: Id, left: u64 },
     /// Nothing, ever again.
     Failed(Error),
+}
+
+/// What the front of the queue holds for the consumer.
+enum Found {
+    /// Nothing yet.
+    Nothing,
+    /// A Segment began, whose header was consumed.
+    Segment,
+    /// A Cluster ended.
+    ClusterEnd,
+    /// A whole element.
+    Whole(Head),
 }
 
 /// Where in a document the reader stands.
@@ -92,13 +105,27 @@ impl Reader {
     ///
     /// A Cluster of unknown size that the body's end closes has no [`Element::ClusterEnd`].
     #[allow(clippy::should_implement_trait, reason = "a None here is no end")]
-    #[inline]
     pub fn next(&mut self) -> Result<Option<Element>, Error> {
-        let next = self.read();
-        if let Err(error) = &next {
-            self.fail(error.clone());
+        // Blocks are built right here: an element is large, and each hand that passes it on copies it.
+        let head = match self.find() {
+            Ok(Found::Whole(head)) => head,
+            Ok(Found::Nothing) => return Ok(None),
+            Ok(Found::Segment) => return Ok(Some(Element::Segment)),
+            Ok(Found::ClusterEnd) => return Ok(Some(Element::ClusterEnd)),
+            Err(error) => return self.fail(error),
+        };
+        let offset = self.offset;
+        self.offset = offset.saturating_add(head.whole() as u64);
+        // The common case: a SimpleBlock in one piece.
+        if head.id == Id::SIMPLE_BLOCK
+            && let Some(bytes) = self.queue.front(head.whole())
+        {
+            return match Payload::simple(Walk::from(bytes), &head, offset) {
+                Ok(payload) => Ok(Some(Element::Block(Block::simple(self.queue.take_front(head.whole()), payload)))),
+                Err(error) => self.fail(error),
+            };
         }
-        next
+        self.read(&head, offset)
     }
 
     /// The body has ended, and [`Reader::next`] gave `None`: was that between two elements?
@@ -136,57 +163,60 @@ impl Reader {
     }
 
     #[cold]
-    fn fail(&mut self, error: Error) {
+    fn fail(&mut self, error: Error) -> Result<Option<Element>, Error> {
         self.queue = Queue::default();
-        self.state = State::Failed(error);
+        self.state = State::Failed(error.clone());
+        Err(error)
     }
 
+    /// Goes on to the next element that makes one for the consumer.
     #[inline]
-    fn read(&mut self) -> Result<Option<Element>, Error> {
+    fn find(&mut self) -> Result<Found, Error> {
         loop {
-            match self.state {
+            let found = match self.state {
                 State::Between => {
-                    if let Some(end) = self.close_ended() {
-                        return Ok(Some(end));
+                    if self.close_ended() {
+                        return Ok(Found::ClusterEnd);
                     }
-                    let Some(head) = self.peek_head()? else { return Ok(None) };
-                    if let Some(element) = self.begin(head)? {
-                        return Ok(Some(element));
-                    }
+                    let Some(head) = self.peek_head()? else { return Ok(Found::Nothing) };
+                    self.begin(head)?
                 }
                 State::Collecting(head) => {
-                    let length = head.length + head.size as usize;
-                    if self.queue.len() < length {
-                        return Ok(None);
+                    if self.queue.len() < head.whole() {
+                        return Ok(Found::Nothing);
                     }
                     self.state = State::Between;
-                    return self.collected(head, length).map(Some);
+                    return Ok(Found::Whole(head));
                 }
                 State::Skipping { ref mut left, .. } => {
                     let count = self.queue.discard(*left) as u64;
                     self.offset = self.offset.saturating_add(count);
                     *left -= count;
                     if *left > 0 {
-                        return Ok(None);
+                        return Ok(Found::Nothing);
                     }
                     self.state = State::Between;
+                    continue;
                 }
                 State::Failed(ref error) => return Err(error.clone()),
+            };
+            if !matches!(found, Found::Nothing) {
+                return Ok(found);
             }
         }
     }
 
-    /// Leaves a Cluster or Segment whose size is used up.
+    /// Leaves a Cluster or Segment whose size is used up; whether it was a Cluster.
     #[inline]
-    fn close_ended(&mut self) -> Option<Element> {
+    fn close_ended(&mut self) -> bool {
         if self.level == Level::Cluster && self.offset >= self.cluster.end {
             self.level = Level::Segment;
-            return Some(Element::ClusterEnd);
+            return true;
         }
         if self.level == Level::Segment && self.offset >= self.segment.end {
             self.level = Level::End;
         }
-        None
+        false
     }
 
     #[inline]
@@ -204,7 +234,7 @@ impl Reader {
 
     /// Decides what becomes of the element at the front of the queue.
     #[inline]
-    fn begin(&mut self, head: Head) -> Result<Option<Element>, Error> {
+    fn begin(&mut self, head: Head) -> Result<Found, Error> {
         // The common case first.
         if head.id == Id::SIMPLE_BLOCK && self.level == Level::Cluster {
             self.expect_inside(&head)?;
@@ -213,13 +243,13 @@ impl Reader {
         self.begin_other(head)
     }
 
-    fn begin_other(&mut self, head: Head) -> Result<Option<Element>, Error> {
+    fn begin_other(&mut self, head: Head) -> Result<Found, Error> {
         if self.level == Level::Cluster && head.id.ends_cluster() {
             if self.cluster.sized {
                 return Err(self.misplaced(&head, "in a Cluster of known size that has not ended"));
             }
             self.level = Level::Segment;
-            return Ok(Some(Element::ClusterEnd));
+            return Ok(Found::ClusterEnd);
         }
         if self.level == Level::Segment && matches!(head.id, Id::EBML | Id::SEGMENT) {
             if self.segment.sized {
@@ -234,7 +264,7 @@ impl Reader {
             (Level::Header, Id::SEGMENT) => {
                 self.segment = self.open(head);
                 self.level = Level::Segment;
-                Ok(Some(Element::Segment))
+                Ok(Found::Segment)
             }
             (Level::Start | Level::Header | Level::End, _) => {
                 Err(self.misplaced(&head, "outside a Segment, or a Segment without an EBML header"))
@@ -244,7 +274,7 @@ impl Reader {
                 self.cluster = self.open(head);
                 self.level = Level::Cluster;
                 self.has_timestamp = false;
-                Ok(None)
+                Ok(Found::Nothing)
             }
             (Level::Segment, Id::SIMPLE_BLOCK | Id::BLOCK_GROUP) => Err(self.misplaced(&head, "outside a Cluster")),
             (Level::Cluster, Id::BLOCK_GROUP) => self.begin_block(head),
@@ -262,7 +292,7 @@ impl Reader {
     }
 
     #[inline]
-    fn begin_block(&mut self, head: Head) -> Result<Option<Element>, Error> {
+    fn begin_block(&mut self, head: Head) -> Result<Found, Error> {
         if !self.has_timestamp {
             return Err(self.misplaced(&head, "before its Cluster's Timestamp"));
         }
@@ -298,45 +328,43 @@ impl Reader {
 
     /// Wants the element as a whole.
     #[inline]
-    fn collect(&mut self, head: Head, limit: u64) -> Result<Option<Element>, Error> {
+    fn collect(&mut self, head: Head, limit: u64) -> Result<Found, Error> {
         if head.size > limit {
-            if head.size == UNKNOWN {
-                return Err(self.unknown_size(&head));
-            }
-            return Err(Error::TooLarge { offset: self.offset, element: head.id, size: head.size, limit });
+            return Err(self.too_large(&head, limit));
         }
-        let length = head.length + head.size as usize;
-        if self.queue.len() < length {
+        if self.queue.len() < head.whole() {
             self.state = State::Collecting(head);
-            return Ok(None);
+            return Ok(Found::Nothing);
         }
-        self.collected(head, length).map(Some)
+        Ok(Found::Whole(head))
     }
 
     /// Wants nothing of the element.
-    fn skip(&mut self, head: Head) -> Result<Option<Element>, Error> {
+    fn skip(&mut self, head: Head) -> Result<Found, Error> {
         if head.size == UNKNOWN {
             return Err(self.unknown_size(&head));
         }
         let left = head.size.saturating_add(head.length as u64);
         self.state = State::Skipping { offset: self.offset, element: head.id, left };
-        Ok(None)
+        Ok(Found::Nothing)
     }
 
-    /// Reads the element of `length` bytes at the front of the queue.
-    #[inline]
-    fn collected(&mut self, head: Head, length: usize) -> Result<Element, Error> {
-        let offset = self.offset;
-        let element = self.queue.take(length);
-        self.offset = offset.saturating_add(length as u64);
-        match head.id {
-            Id::SIMPLE_BLOCK => Block::simple(element, &head, offset).map(Element::Block),
-            Id::BLOCK_GROUP => Block::group(element, &head, offset).map(Element::Block),
-            _ => self.collected_header(head, offset, element.to_bytes()),
+    /// Takes and reads any other element, which begins at `offset`.
+    fn read(&mut self, head: &Head, offset: u64) -> Result<Option<Element>, Error> {
+        let element = self.queue.take(head.whole());
+        let element = match head.id {
+            Id::SIMPLE_BLOCK => Payload::simple(element.walk(), head, offset)
+                .map(|payload| Element::Block(Block::simple(element.clone(), payload))),
+            Id::BLOCK_GROUP => Block::group(element, head, offset).map(Element::Block),
+            _ => self.read_header(head, offset, element.to_bytes()),
+        };
+        match element {
+            Ok(element) => Ok(Some(element)),
+            Err(error) => self.fail(error),
         }
     }
 
-    fn collected_header(&mut self, head: Head, offset: u64, raw: Bytes) -> Result<Element, Error> {
+    fn read_header(&mut self, head: &Head, offset: u64, raw: Bytes) -> Result<Element, Error> {
         let element = Child {
             id: head.id,
             offset,
@@ -357,6 +385,14 @@ impl Reader {
             Id::TRACKS => Element::Tracks(Tracks { tracks: tracks::parse(&element)?, raw }),
             _ => Element::Tags(tags::parse(&element)?),
         })
+    }
+
+    #[cold]
+    fn too_large(&self, head: &Head, limit: u64) -> Error {
+        match head.size {
+            UNKNOWN => self.unknown_size(head),
+            size => Error::TooLarge { offset: self.offset, element: head.id, size, limit },
+        }
     }
 
     fn unknown_size(&self, head: &Head) -> Error {

@@ -128,3 +128,94 @@ fn simple_tag(tag: &Child, uids: &[u64], depth: usize, found: &mut Vec<Tag>) -> 
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::writer::{element, unsigned};
+    use super::*;
+
+    fn master(id: Id, children: &[Vec<u8>]) -> Vec<u8> {
+        let mut out = Vec::new();
+        element(&mut out, id, &children.concat());
+        out
+    }
+
+    fn leaf(id: Id, data: &[u8]) -> Vec<u8> {
+        master(id, &[data.to_vec()])
+    }
+
+    fn read(tags: &[Vec<u8>]) -> Result<Vec<Tag>, Error> {
+        parse(&Child { id: Id::TAGS, offset: 7, data_offset: 12, data: &tags.concat() })
+    }
+
+    fn text(name: &str, value: &str) -> Tag {
+        Tag {
+            name: name.into(),
+            value: TagValue::Text(value.into()),
+            language: None,
+            target_track_uids: Vec::new(),
+            depth: 0,
+        }
+    }
+
+    fn simple(name: &str, value: &str) -> Vec<u8> {
+        master(Id::SIMPLE_TAG, &[leaf(Id::TAG_NAME, name.as_bytes()), leaf(Id::TAG_STRING, value.as_bytes())])
+    }
+
+    #[test]
+    fn flattened_in_order() {
+        let inner = simple("inner", "2");
+        let outer = master(
+            Id::SIMPLE_TAG,
+            &[
+                inner,
+                leaf(Id::TAG_NAME, b"outer"),
+                leaf(Id::TAG_BINARY, &[1, 2]),
+                leaf(Id::TAG_LANGUAGE_BCP47, b"de-CH"),
+                leaf(Id::TAG_LANGUAGE, b"ger"),
+            ],
+        );
+        let mut targets = leaf(Id::TAG_TRACK_UID, &[0]);
+        unsigned(&mut targets, Id::TAG_TRACK_UID, u64::MAX);
+        let tags = [
+            leaf(Id::CRC_32, &[0; 4]),
+            master(Id::TAG, &[simple("a", "1"), leaf(Id::VOID, &[0; 9]), simple("b", "")]),
+            master(Id::TAG, &[outer, leaf(Id::TARGETS, &targets)]),
+            leaf(Id::TAG, b""),
+        ];
+        let uids = vec![u64::MAX];
+        let outer = Tag {
+            value: TagValue::Binary(Bytes::from_static(&[1, 2])),
+            language: Some("de-CH".into()),
+            target_track_uids: uids.clone(),
+            ..text("outer", "")
+        };
+        let inner = Tag { target_track_uids: uids, depth: 1, ..text("inner", "2") };
+        assert_eq!(read(&tags), Ok(vec![text("a", "1"), text("b", ""), outer, inner]));
+        assert_eq!(read(&[]), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn nested_no_deeper_than_the_limit() {
+        let nested = |depth| (1..depth).fold(leaf(Id::SIMPLE_TAG, b""), |inner, _| leaf(Id::SIMPLE_TAG, &inner));
+        let depths = |tags: Vec<Tag>| tags.iter().map(|tag| tag.depth).collect::<Vec<_>>();
+        assert_eq!(read(&[leaf(Id::TAG, &nested(8))]).map(depths), Ok((0..8).collect()));
+        let error = read(&[leaf(Id::TAG, &nested(9))]).unwrap_err();
+        assert!(matches!(error, Error::InvalidElement { element: Id::SIMPLE_TAG, .. }), "{error:?}");
+        // Deep enough to overflow the stack of a parser that goes on.
+        read(&[leaf(Id::TAG, &nested(10_000))]).unwrap_err();
+    }
+
+    #[test]
+    fn no_more_than_the_limits() {
+        let tags = |count| read(&[leaf(Id::TAG, &leaf(Id::SIMPLE_TAG, b"").repeat(count))]);
+        assert_eq!(tags(MAX_TAGS).unwrap().len(), MAX_TAGS);
+        assert!(matches!(tags(MAX_TAGS + 1), Err(Error::InvalidElement { element: Id::SIMPLE_TAG, .. })));
+        let targets = |count| {
+            let uids = leaf(Id::TARGETS, &leaf(Id::TAG_TRACK_UID, &[1]).repeat(count));
+            read(&[master(Id::TAG, &[simple("a", "1"), uids])])
+        };
+        assert_eq!(targets(MAX_TARGETS).unwrap()[0].target_track_uids.len(), MAX_TARGETS);
+        assert!(matches!(targets(MAX_TARGETS + 1), Err(Error::InvalidElement { element: Id::TARGETS, .. })));
+    }
+}

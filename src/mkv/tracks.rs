@@ -198,3 +198,197 @@ fn undo_encodings(encodings: &Child, track: &mut Track) -> Result<(), Error> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::writer::{element, unsigned};
+    use super::*;
+
+    fn master(id: Id, children: &[Vec<u8>]) -> Vec<u8> {
+        let mut out = Vec::new();
+        element(&mut out, id, &children.concat());
+        out
+    }
+
+    fn leaf(id: Id, data: &[u8]) -> Vec<u8> {
+        master(id, &[data.to_vec()])
+    }
+
+    fn number(id: Id, value: u64) -> Vec<u8> {
+        let mut out = Vec::new();
+        unsigned(&mut out, id, value);
+        out
+    }
+
+    fn read(entries: &[Vec<u8>]) -> Result<Vec<Track>, Error> {
+        parse(&Child { id: Id::TRACKS, offset: 7, data_offset: 12, data: &entries.concat() })
+    }
+
+    fn entry(children: &[Vec<u8>]) -> Result<Track, Error> {
+        let children = [&[number(Id::TRACK_NUMBER, 1)], children].concat();
+        read(&[master(Id::TRACK_ENTRY, &children)]).map(|mut tracks| tracks.remove(0))
+    }
+
+    fn plain() -> Track {
+        entry(&[]).unwrap()
+    }
+
+    #[test]
+    fn a_video_track() {
+        let colour = [
+            number(Id::MATRIX_COEFFICIENTS, 9),
+            leaf(Id::TRANSFER_CHARACTERISTICS, b""),
+            number(Id::PRIMARIES, 9),
+            number(Id::RANGE, 1),
+        ];
+        let video = [
+            number(Id::PIXEL_WIDTH, 640),
+            number(Id::PIXEL_HEIGHT, 360),
+            number(Id::DISPLAY_WIDTH, 16),
+            number(Id::DISPLAY_HEIGHT, 0),
+            number(Id::DISPLAY_UNIT, 3),
+            number(Id::FLAG_INTERLACED, 1),
+            number(Id::FIELD_ORDER, 6),
+            master(Id::COLOUR, &colour),
+        ];
+        let track = entry(&[
+            number(Id::TRACK_UID, u64::MAX),
+            number(Id::TRACK_TYPE, 1),
+            leaf(Id::CODEC_ID, b"V_MPEG4/ISO/AVC\0\0"),
+            leaf(Id::CODEC_PRIVATE, b"private"),
+            leaf(Id::NAME, b"garden"),
+            leaf(Id::LANGUAGE_BCP47, b"de"),
+            leaf(Id::LANGUAGE, b"ger"),
+            number(Id::DEFAULT_DURATION, 33_333_333),
+            number(Id::CODEC_DELAY, 5),
+            number(Id::SEEK_PRE_ROLL, 6),
+            master(Id::VIDEO, &video),
+            leaf(Id(0x6DE7), &[1]),
+        ]);
+        let expected = Track {
+            number: 1,
+            uid: u64::MAX,
+            kind: TrackKind::Video(Video {
+                pixel_width: 640,
+                pixel_height: 360,
+                display_width: Some(16),
+                display_height: None,
+                display_unit: 3,
+                interlaced: 1,
+                field_order: 6,
+                colour: Some(Colour {
+                    matrix_coefficients: Some(9),
+                    transfer_characteristics: Some(2),
+                    primaries: Some(9),
+                    range: Some(1),
+                }),
+            }),
+            codec_id: "V_MPEG4/ISO/AVC".into(),
+            codec_private: Some(Bytes::from_static(b"private")),
+            name: Some("garden".into()),
+            language: Some("de".into()),
+            default_duration: Some(33_333_333),
+            codec_delay: 5,
+            seek_pre_roll: 6,
+            stripped_header: Bytes::new(),
+        };
+        assert_eq!(track, Ok(expected));
+    }
+
+    #[test]
+    fn audio_tracks() {
+        let audio = |children: &[Vec<u8>]| {
+            entry(&[number(Id::TRACK_TYPE, 2), master(Id::AUDIO, children)]).map(|track| track.kind)
+        };
+        assert_eq!(audio(&[]), Ok(TrackKind::Audio(Audio::default())));
+        let empty = [Id::SAMPLING_FREQUENCY, Id::OUTPUT_SAMPLING_FREQUENCY, Id::CHANNELS, Id::BIT_DEPTH];
+        assert_eq!(audio(&empty.map(|id| leaf(id, b""))), Ok(TrackKind::Audio(Audio::default())));
+        let told = audio(&[
+            leaf(Id::SAMPLING_FREQUENCY, &24_000_f32.to_be_bytes()),
+            leaf(Id::OUTPUT_SAMPLING_FREQUENCY, &48_000_f64.to_be_bytes()),
+            number(Id::CHANNELS, 6),
+            number(Id::BIT_DEPTH, 16),
+        ]);
+        let expected = Audio {
+            sampling_frequency: 24_000.0,
+            output_sampling_frequency: Some(48_000.0),
+            channels: 6,
+            bit_depth: Some(16),
+        };
+        assert_eq!(told, Ok(TrackKind::Audio(expected)));
+        for data in [&f64::NAN.to_be_bytes()[..], &(-1_f32).to_be_bytes(), &0_f32.to_be_bytes()] {
+            let error = audio(&[leaf(Id::SAMPLING_FREQUENCY, data)]).unwrap_err();
+            assert!(matches!(error, Error::InvalidElement { element: Id::SAMPLING_FREQUENCY, .. }));
+        }
+        let error = audio(&[leaf(Id::SAMPLING_FREQUENCY, &[0; 3])]).unwrap_err();
+        assert!(matches!(error, Error::InvalidSize { element: Id::SAMPLING_FREQUENCY, .. }));
+    }
+
+    #[test]
+    fn other_tracks_and_defaults() {
+        assert_eq!(plain().kind, TrackKind::Other(0));
+        assert_eq!(entry(&[number(Id::TRACK_TYPE, 17)]).unwrap().kind, TrackKind::Other(17));
+        let video = entry(&[number(Id::TRACK_TYPE, 1)]).unwrap().kind;
+        assert_eq!(video, TrackKind::Video(Video::default()));
+        assert!(matches!(video, TrackKind::Video(Video { field_order: 2, .. })));
+        assert_eq!(entry(&[leaf(Id::DEFAULT_DURATION, b"")]), Ok(plain()));
+    }
+
+    #[test]
+    fn tracks_that_cannot_be() {
+        assert!(matches!(read(&[]), Err(Error::InvalidElement { offset: 7, element: Id::TRACKS, .. })));
+        for children in [&[][..], &number(Id::TRACK_NUMBER, 0)] {
+            let error = read(&[leaf(Id::TRACK_ENTRY, children)]).unwrap_err();
+            assert!(matches!(error, Error::InvalidElement { offset: 12, element: Id::TRACK_ENTRY, .. }));
+        }
+        let video = leaf(Id::VIDEO, &number(Id::PIXEL_WIDTH, 1 << 32));
+        assert!(matches!(entry(&[video]), Err(Error::InvalidElement { element: Id::PIXEL_WIDTH, .. })));
+        let tracks = |count| read(&[leaf(Id::TRACK_ENTRY, &number(Id::TRACK_NUMBER, 1)).repeat(count)]);
+        assert_eq!(tracks(MAX_TRACKS).unwrap().len(), MAX_TRACKS);
+        assert!(matches!(tracks(MAX_TRACKS + 1), Err(Error::InvalidElement { element: Id::TRACKS, .. })));
+    }
+
+    fn encoded(encodings: &[&[Vec<u8>]]) -> Result<Track, Error> {
+        let encodings: Vec<_> = encodings.iter().map(|children| master(Id::CONTENT_ENCODING, children)).collect();
+        entry(&[master(Id::CONTENT_ENCODINGS, &encodings), leaf(Id::CODEC_PRIVATE, b"private")])
+    }
+
+    fn stripping() -> Vec<u8> {
+        let settings = leaf(Id::CONTENT_COMP_SETTINGS, b"\0\0\x01");
+        master(Id::CONTENT_COMPRESSION, &[number(Id::CONTENT_COMP_ALGO, 3), settings])
+    }
+
+    #[test]
+    fn header_stripping() {
+        let told = |track: Track| (track.stripped_header, track.codec_private.unwrap_or_default());
+        let bytes = Bytes::from_static;
+        let with_scope = |scope| encoded(&[&[number(Id::CONTENT_ENCODING_SCOPE, scope), stripping()]]).map(told);
+        assert_eq!(encoded(&[&[stripping()]]).map(told), Ok((bytes(b"\0\0\x01"), bytes(b"private"))));
+        assert_eq!(with_scope(1), Ok((bytes(b"\0\0\x01"), bytes(b"private"))));
+        assert_eq!(with_scope(2), Ok((bytes(b""), bytes(b"\0\0\x01private"))));
+        assert_eq!(with_scope(3), Ok((bytes(b"\0\0\x01"), bytes(b"\0\0\x01private"))));
+        assert_eq!(encoded(&[]).map(told), Ok((bytes(b""), bytes(b"private"))));
+    }
+
+    #[test]
+    fn every_other_encoding_is_refused() {
+        let algorithm = |value| leaf(Id::CONTENT_COMPRESSION, &number(Id::CONTENT_COMP_ALGO, value));
+        for (encodings, expected) in [
+            (&[&[][..]][..], "zlib compression"),
+            (&[&[algorithm(0)]], "zlib compression"),
+            (&[&[algorithm(1)]], "bzlib compression"),
+            (&[&[algorithm(2)]], "LZO1X compression"),
+            (&[&[algorithm(9)]], "compression algorithm 9"),
+            (&[&[number(Id::CONTENT_ENCODING_TYPE, 1)]], "encryption"),
+            (&[&[number(Id::CONTENT_ENCODING_TYPE, 2)]], "encoding type 2"),
+            (&[&[stripping(), number(Id::CONTENT_ENCODING_SCOPE, 4)]], "scope 4"),
+            (&[&[stripping(), number(Id::CONTENT_ENCODING_SCOPE, 0)]], "scope 0"),
+            (&[&[stripping()], &[stripping()]], "more than one encoding"),
+        ] {
+            match encoded(encodings) {
+                Err(Error::UnsupportedEncoding { track: 1, what, .. }) => assert_eq!(what, expected),
+                other => panic!("{expected}: {other:?}"),
+            }
+        }
+    }
+}

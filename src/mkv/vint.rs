@@ -19,6 +19,14 @@ pub(super) struct Head {
     pub length: usize,
 }
 
+impl Head {
+    /// Bytes of the whole element; of an element that is collected, so that it fits in memory.
+    #[inline]
+    pub fn whole(&self) -> usize {
+        self.length.saturating_add(self.size as usize)
+    }
+}
+
 /// What no later byte can mend in an element header.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Malformed {
@@ -106,4 +114,55 @@ pub(super) fn write_size(out: &mut Vec<u8>, value: u64) {
 pub(super) fn write_id(out: &mut Vec<u8>, id: Id) {
     let skip = (id.0.leading_zeros() / 8) as usize;
     out.extend(id.0.to_be_bytes().iter().skip(skip));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heads_of_every_length() {
+        assert_eq!(head(&[0xA3, 0x81]), Ok(Some(Head { id: Id::SIMPLE_BLOCK, size: 1, length: 2 })));
+        assert_eq!(head(&[0x42, 0x86, 0x40, 0x01]), Ok(Some(Head { id: Id::EBML_VERSION, size: 1, length: 4 })));
+        let long = [0x1F, 0x43, 0xB6, 0x75, 0x01, 0, 0, 0, 0, 0, 0, 5];
+        let expected = Ok(Some(Head { id: Id::CLUSTER, size: 5, length: 12 }));
+        assert_eq!(head(&long), expected);
+        assert_eq!(head(&[&long[..], &[0xFF; 9]].concat()), expected, "what follows does not matter");
+        for end in 0..long.len() {
+            assert_eq!(head(&long[..end]), Ok(None), "{end} bytes");
+        }
+    }
+
+    #[test]
+    fn all_data_bits_set_is_an_unknown_size() {
+        for length in 1..=8 {
+            let mut bytes = vec![0xA3];
+            bytes.extend((mask(length) | 1 << (7 * length)).to_be_bytes().iter().skip(8 - length));
+            assert_eq!(head(&bytes), Ok(Some(Head { id: Id::SIMPLE_BLOCK, size: UNKNOWN, length: 1 + length })));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_a_head() {
+        for reserved in [&[0x00][..], &[0x08], &[0xFF], &[0x80], &[0x7F, 0xFF], &[0x1F, 0xFF, 0xFF, 0xFF]] {
+            assert_eq!(head(reserved), Err(Malformed::Id), "{reserved:x?}");
+        }
+        assert_eq!(head(&[0xA3, 0x00]), Err(Malformed::Size(Id::SIMPLE_BLOCK)));
+    }
+
+    #[test]
+    fn sizes_are_written_in_the_fewest_bytes_and_read_back() {
+        for (value, length) in [(0, 1), (126, 1), (127, 2), (16_382, 2), (16_383, 3), ((1 << 56) - 2, 8)] {
+            let mut bytes = Vec::new();
+            write_size(&mut bytes, value);
+            assert_eq!(number(&bytes), Some((Some(value), length)), "{value}");
+        }
+    }
+
+    #[test]
+    fn integers_of_any_length() {
+        assert_eq!(unsigned(&[]), 0);
+        assert_eq!(unsigned(&[1, 2]), 258);
+        assert_eq!(unsigned(&[0xFF; 8]), u64::MAX);
+    }
 }

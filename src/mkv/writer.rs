@@ -97,14 +97,119 @@ pub fn block_with_relative_timestamp(block: &Block, relative: i16) -> Pieces {
     pieces.into()
 }
 
-fn element(out: &mut Vec<u8>, id: Id, data: &[u8]) {
+/// Appends an element.
+pub(super) fn element(out: &mut Vec<u8>, id: Id, data: &[u8]) {
     vint::write_id(out, id);
     vint::write_size(out, data.len() as u64);
     out.extend_from_slice(data);
 }
 
 /// An unsigned integer in the fewest bytes, at least one.
-fn unsigned(out: &mut Vec<u8>, id: Id, value: u64) {
+pub(super) fn unsigned(out: &mut Vec<u8>, id: Id, value: u64) {
     let skip = (value.leading_zeros() as usize / 8).min(7);
     element(out, id, value.to_be_bytes().get(skip..).unwrap_or_default());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Element, Error, Reader};
+    use super::*;
+
+    fn read(bytes: &[Bytes]) -> Result<Vec<Element>, Error> {
+        let mut reader = Reader::new();
+        bytes.iter().for_each(|bytes| reader.push(bytes.clone()));
+        let mut elements = Vec::new();
+        while let Some(element) = reader.next()? {
+            elements.push(element);
+        }
+        reader.finish().map(|()| elements)
+    }
+
+    fn tracks() -> Tracks {
+        let mut number = Vec::new();
+        unsigned(&mut number, Id::TRACK_NUMBER, 1);
+        let (mut entry, mut raw) = (Vec::new(), Vec::new());
+        element(&mut entry, Id::TRACK_ENTRY, &number);
+        element(&mut raw, Id::TRACKS, &entry);
+        Tracks { tracks: Vec::new(), raw: raw.into() }
+    }
+
+    /// The blocks of a cluster at 5 with these children.
+    fn blocks(children: &[u8]) -> Vec<Block> {
+        let header = header("matroska", 4, 2, &Info::default(), &tracks());
+        let elements = read(&[header, cluster(5), children.to_vec().into()]).unwrap();
+        elements
+            .into_iter()
+            .filter_map(|element| if let Element::Block(block) = element { Some(block) } else { None })
+            .collect()
+    }
+
+    #[test]
+    fn a_header_reads_back() {
+        let info = Info {
+            timestamp_scale: 22_675,
+            title: Some("garden".into()),
+            muxing_app: Some("muxer".into()),
+            writing_app: None,
+            date_utc: Some(1),
+        };
+        let elements = read(&[header("webm", 4, 300, &info, &tracks()), cluster(0), cluster(u64::MAX)]).unwrap();
+        let [document, Element::Segment, Element::Info(read), Element::Tracks(read_tracks), first, end, second] =
+            &elements[..]
+        else {
+            panic!("{elements:?}")
+        };
+        let expected = Element::Document { doc_type: "webm".into(), doc_type_version: 4, doc_type_read_version: 300 };
+        assert_eq!(*document, expected);
+        assert_eq!(*read, Info { writing_app: Some(APPLICATION.into()), date_utc: None, ..info });
+        assert_eq!(read_tracks.raw, tracks().raw);
+        let expected = (&Element::Cluster { timestamp: 0 }, &Element::ClusterEnd, u64::MAX);
+        assert_eq!((first, end), (expected.0, expected.1));
+        assert_eq!(*second, Element::Cluster { timestamp: expected.2 });
+    }
+
+    #[test]
+    fn integers_take_as_few_bytes_as_they_can() {
+        for (value, length) in [(0, 1), (255, 1), (256, 2), (1 << 40, 6), (u64::MAX, 8)] {
+            assert_eq!(cluster(value).len(), 12 + 2 + length, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_block_moves_in_time_without_being_copied() {
+        let mut children = Vec::new();
+        element(&mut children, Id::SIMPLE_BLOCK, &[&[0x81, 0, 7, 0x80][..], &[9; 1000]].concat());
+        let block = &blocks(&children)[0];
+        assert_eq!(block_with_relative_timestamp(block, 7).piece_count(), 1, "the element itself");
+        let moved = block_with_relative_timestamp(block, -300);
+        assert_eq!(moved.piece_count(), 2);
+        assert_eq!(moved.len(), block.element.len());
+        let at = block.relative_timestamp_offset();
+        assert_eq!(moved.iter().nth(1).unwrap().as_ptr(), block.element.slice(at + 2..at + 3).to_bytes().as_ptr());
+        let read = &blocks(&moved.to_bytes())[0];
+        assert_eq!(read.relative_timestamp, -300);
+        assert!(read.frames().eq(block.frames()));
+    }
+
+    #[test]
+    fn a_block_group_moves_in_time() {
+        for before in [0, 50, 51, 60, 61, 62, 63, 64, 200] {
+            let (mut group, mut children) = (Vec::new(), Vec::new());
+            element(&mut group, Id::CRC_32, &[1, 2, 3, 4]);
+            element(&mut group, Id::VOID, &vec![0; before]);
+            element(&mut group, Id::BLOCK, &[0x81, 0, 7, 0, 9, 9, 9]);
+            unsigned(&mut group, Id::BLOCK_DURATION, 40);
+            element(&mut children, Id::BLOCK_GROUP, &group);
+            let block = &blocks(&children)[0];
+            let moved = block_with_relative_timestamp(block, 8);
+            let read = &blocks(&moved.to_bytes())[0];
+            assert_eq!((read.relative_timestamp, read.duration), (8, Some(40)), "{before}");
+            assert!(read.frames().eq(block.frames()));
+            let (old, new) = (children, moved.to_bytes());
+            let changed: Vec<_> = (0..old.len()).filter(|&at| old[at] != new[at]).collect();
+            let checksum = old.iter().position(|&byte| byte == 0xBF).unwrap();
+            assert_eq!(changed, [checksum, block.relative_timestamp_offset() + 1], "{before}");
+            assert_eq!(new[checksum], 0xEC);
+        }
+    }
 }

@@ -238,3 +238,98 @@ impl Bits<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{test, track_caps};
+    use super::*;
+
+    #[test]
+    fn a_configuration_in_codec_private() {
+        assert_eq!(
+            test::caps(&test::audio("A_AAC", &[0x11, 0x90], test::STEREO)),
+            "audio/mpeg, mpegversion=(int)4, framed=(boolean)true, stream-format=(string)raw, \
+             codec_data=(buffer)1190, level=(string)2, base-profile=(string)lc, profile=(string)lc, channels=(int)2, \
+             rate=(int)48000"
+        );
+    }
+
+    #[test]
+    fn sbr_doubles_the_rate() {
+        for (private, rate) in [
+            // LC at 48 kHz.
+            (&[0x11, 0x90][..], 48000),
+            // SBR over LC at 24 kHz, signalled in front, and by a sync extension.
+            (&[0x2b, 0x11, 0x88], 96000),
+            (&[0x13, 0x10, 0x56, 0xe5, 0x98], 96000),
+            // LC at 16 kHz.
+            (&[0x14, 0x10], 96000),
+            // LC at an explicit 48 kHz, then with a sync extension.
+            (&[0x17, 0x80, 0x5d, 0xc0, 0x10], 48000),
+            (&[0x17, 0x80, 0x5d, 0xc0, 0x10, 0x56, 0xe5, 0x98], 96000),
+        ] {
+            let caps = track_caps(&test::audio("A_AAC", private, test::STEREO)).expect("caps");
+            let structure = caps.structure(0).expect("one structure");
+            assert_eq!(structure.get::<i32>("rate"), Ok(rate), "{private:02x?}");
+            assert_eq!(structure.get::<&str>("profile"), Ok("lc"), "{private:02x?}");
+        }
+    }
+
+    #[test]
+    fn codec_private_knows_more_than_a_missing_audio_element() {
+        let caps = track_caps(&test::audio("A_AAC", &[0x11, 0x90], Audio::default())).expect("caps");
+        let structure = caps.structure(0).expect("one structure");
+        assert_eq!((structure.get("rate"), structure.get("channels")), (Ok(48000), Ok(2)));
+    }
+
+    #[test]
+    fn a_configuration_made_of_the_codec_id() {
+        assert_eq!(
+            test::caps(&test::audio("A_AAC/MPEG4/LC/SBR", &[], Audio { sampling_frequency: 24000.0, ..test::STEREO })),
+            "audio/mpeg, mpegversion=(int)4, framed=(boolean)true, stream-format=(string)raw, \
+             codec_data=(buffer)131056e598, channels=(int)2, rate=(int)48000"
+        );
+        assert_eq!(
+            test::caps(&test::audio("A_AAC/MPEG2/MAIN", &[], Audio { channels: 6, ..test::STEREO })),
+            "audio/mpeg, mpegversion=(int)2, framed=(boolean)true, stream-format=(string)raw, \
+             codec_data=(buffer)09b0, channels=(int)6, rate=(int)48000"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_described() {
+        for (codec_id, private, channels, expected) in [
+            ("A_AAC", &[][..], 2, "codec A_AAC needs a CodecPrivate and the track has none"),
+            ("A_AAC", &[0x11], 2, "CodecPrivate of codec A_AAC is invalid: shorter than an AudioSpecificConfig"),
+            ("A_AAC/MPEG4/HE", &[], 2, "codec A_AAC/MPEG4/HE has no elementary format"),
+            ("A_AAC/MPEG2/LTP", &[], 2, "codec A_AAC/MPEG2/LTP has no elementary format"),
+            (
+                "A_AAC/MPEG4/LC",
+                &[],
+                7,
+                "Audio element of codec A_AAC/MPEG4/LC is invalid: AAC has no configuration for this number of channels",
+            ),
+        ] {
+            let error = track_caps(&test::audio(codec_id, private, Audio { channels, ..test::STEREO }));
+            assert_eq!(error.expect_err(expected).to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn levels() {
+        let level = |object_type, channel_configuration, rate| {
+            Configuration { object_type, channel_configuration, core_rate: rate, rate }.level()
+        };
+        assert_eq!(level(2, 1, 8000), Some("1"));
+        assert_eq!(level(2, 2, 24000), Some("1"));
+        assert_eq!(level(2, 2, 48000), Some("2"));
+        assert_eq!(level(2, 6, 48000), Some("4"));
+        assert_eq!(level(2, 6, 96000), Some("5"));
+        assert_eq!(level(2, 7, 48000), Some("6"));
+        assert_eq!(level(2, 7, 96000), Some("7"));
+        assert_eq!(level(1, 6, 48000), Some("2"));
+        assert_eq!(level(2, 2, 0xff_ffff), None);
+        assert_eq!(level(2, 0, 48000), None);
+        assert_eq!(level(0, 2, 48000), None);
+    }
+}

@@ -177,3 +177,65 @@ pub(super) fn fallback_channel_mask(channels: i32) -> u64 {
         _ => 0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{frame_alignment, test, track_caps};
+    use super::*;
+
+    fn pcm(codec_id: &str, channels: u64, bit_depth: u64) -> Track {
+        test::audio(codec_id, &[], Audio { channels, bit_depth: Some(bit_depth), ..test::STEREO })
+    }
+
+    #[test]
+    fn raw_formats_and_their_alignment() {
+        for (codec_id, bits, format, alignment) in [
+            ("A_PCM/INT/LIT", 8, "U8", 1),
+            ("A_PCM/INT/BIG", 8, "U8", 1),
+            ("A_PCM/INT/LIT", 16, "S16LE", 2),
+            ("A_PCM/INT/BIG", 16, "S16BE", 2),
+            ("A_PCM/INT/LIT", 24, "S24LE", 4),
+            ("A_PCM/INT/BIG", 32, "S32BE", 4),
+            ("A_PCM/FLOAT/IEEE", 32, "F32LE", 4),
+            ("A_PCM/FLOAT/IEEE", 64, "F64LE", 8),
+        ] {
+            let track = pcm(codec_id, 2, bits);
+            let caps = format!(
+                "audio/x-raw, format=(string){format}, layout=(string)interleaved, \
+                 channel-mask=(bitmask)0x0000000000000003, channels=(int)2, rate=(int)48000"
+            );
+            assert_eq!(test::caps(&track), caps);
+            assert_eq!(frame_alignment(&track), alignment, "{codec_id} {bits}");
+        }
+        assert_eq!(frame_alignment(&test::audio("A_MPEG/L3", &[], test::STEREO)), 1);
+        assert_eq!(frame_alignment(&test::video("V_VP8", &[])), 1);
+    }
+
+    #[test]
+    fn sizes_that_gstreamer_has_not() {
+        for (codec_id, bits) in [("A_PCM/INT/LIT", 20), ("A_PCM/INT/BIG", 64), ("A_PCM/FLOAT/IEEE", 16)] {
+            let error = track_caps(&pcm(codec_id, 1, bits)).expect_err("no such format").to_string();
+            assert_eq!(error, format!("codec {codec_id} with {bits} bits a sample has no elementary format"));
+        }
+    }
+
+    #[test]
+    fn rates_and_channels_that_caps_cannot_hold() {
+        for rate in [f64::NAN, f64::INFINITY, -1.0, 0.5, 4e9] {
+            let audio = Audio { sampling_frequency: rate, ..test::STEREO };
+            let error = track_caps(&test::audio("A_MPEG/L3", &[], audio)).expect_err("no such rate").to_string();
+            assert_eq!(error, "Audio element of codec A_MPEG/L3 is invalid: SamplingFrequency out of range");
+        }
+        let error = track_caps(&pcm("A_PCM/INT/LIT", 256, 16)).expect_err("too many").to_string();
+        assert_eq!(error, "Audio element of codec A_PCM/INT/LIT is invalid: more than 255 channels");
+    }
+
+    #[test]
+    fn zeros_are_the_defaults() {
+        let audio = Audio { sampling_frequency: 0.0, channels: 0, ..Audio::default() };
+        assert_eq!(
+            test::caps(&test::audio("A_MPEG/L2", &[], audio)),
+            "audio/mpeg, mpegversion=(int)1, layer=(int)2, channels=(int)1, rate=(int)8000"
+        );
+    }
+}

@@ -3,6 +3,9 @@
 use super::{CapsError, bytes_at, codec_private};
 use crate::mkv::Track;
 
+/// profile_idc, the constraint flags, level_idc (H.264 section 7.3.2.1.1).
+type Parameters = [u8; 3];
+
 /// The caps of a V_MPEG4/ISO/AVC track. Without CodecPrivate, or with one made of start codes, the frames are taken for
 /// a byte stream: what producers write that hand on an encoder's output as it is.
 pub(super) fn structure(track: &Track) -> Result<gst::Structure, CapsError> {
@@ -11,11 +14,7 @@ pub(super) fn structure(track: &Track) -> Result<gst::Structure, CapsError> {
     };
     if has_start_code(private) {
         let parameters = parameter_set(private, |header| header & 0x1f == 7).and_then(|set| bytes_at(set, 1));
-        return Ok(gst::Structure::builder("video/x-h264")
-            .field_if_some("level", parameters.and_then(level))
-            .field_if_some("profile", parameters.and_then(profile))
-            .field("stream-format", "byte-stream")
-            .build());
+        return Ok(with_parameters(parameters).field("stream-format", "byte-stream").build());
     }
     if private.len() < 7 {
         return Err(CapsError::invalid_codec_private(track, "shorter than an AVCDecoderConfigurationRecord"));
@@ -23,14 +22,17 @@ pub(super) fn structure(track: &Track) -> Result<gst::Structure, CapsError> {
     if private.first() != Some(&1) {
         return Err(CapsError::invalid_codec_private(track, "AVCDecoderConfigurationRecord of a version other than 1"));
     }
-    let parameters = bytes_at(private, 1);
-    Ok(gst::Structure::builder("video/x-h264")
-        .field_if_some("level", parameters.and_then(level))
-        .field_if_some("profile", parameters.and_then(profile))
+    Ok(with_parameters(bytes_at(private, 1))
         .field("codec_data", gst::Buffer::from_slice(private.clone()))
         .field("stream-format", "avc")
         .field("alignment", "au")
         .build())
+}
+
+fn with_parameters(parameters: Option<Parameters>) -> gst::structure::Builder {
+    gst::Structure::builder("video/x-h264")
+        .field_if_some("level", parameters.and_then(level))
+        .field_if_some("profile", parameters.and_then(profile))
 }
 
 /// Whether the bytes begin with a start code (H.264 and H.265 annex B).
@@ -47,8 +49,8 @@ pub(super) fn parameter_set(bytes: &[u8], wanted: impl Fn(u8) -> bool) -> Option
         .and_then(|(at, _)| bytes.get(at.checked_add(3)?..))
 }
 
-/// The profile's name for profile_idc, constraint flags and level_idc (H.264 annex A).
-fn profile([profile, constraints, _]: [u8; 3]) -> Option<&'static str> {
+/// The profile's name (H.264 annex A).
+fn profile([profile, constraints, _]: Parameters) -> Option<&'static str> {
     // The flags count from the top bit: set0 is 0x80, set5 is 0x04.
     let set = |flag: u8| constraints & (0x80 >> flag) != 0;
     Some(match profile {
@@ -78,8 +80,8 @@ fn profile([profile, constraints, _]: [u8; 3]) -> Option<&'static str> {
     })
 }
 
-/// The level's name for profile_idc, constraint flags and level_idc (H.264 annex A).
-fn level([_, constraints, level]: [u8; 3]) -> Option<&'static str> {
+/// The level's name (H.264 annex A).
+fn level([_, constraints, level]: Parameters) -> Option<&'static str> {
     Some(match level {
         9 => "1b",
         11 if constraints & 0x10 != 0 => "1b",
@@ -104,4 +106,53 @@ fn level([_, constraints, level]: [u8; 3]) -> Option<&'static str> {
         62 => "6.2",
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{stream_headers, test, track_caps};
+
+    const CODEC: &str = "V_MPEG4/ISO/AVC";
+
+    #[test]
+    fn an_avcc_is_codec_data() {
+        let caps = test::caps(&test::video(CODEC, &[1, 100, 0x0c, 41, 0xff, 0xe1, 0]));
+        assert_eq!(
+            caps,
+            "video/x-h264, level=(string)4.1, profile=(string)constrained-high, codec_data=(buffer)01640c29ffe100, \
+             stream-format=(string)avc, alignment=(string)au, framerate=(fraction)0/1"
+        );
+    }
+
+    #[test]
+    fn start_codes_make_a_byte_stream_whose_parameter_sets_go_first() {
+        let private = [0, 0, 0, 1, 0x67, 66, 0xc0, 31, 0xaa, 0, 0, 0, 1, 0x68, 0xce];
+        let track = test::video(CODEC, &private);
+        assert_eq!(
+            test::caps(&track),
+            "video/x-h264, level=(string)3.1, profile=(string)constrained-baseline, \
+             stream-format=(string)byte-stream, framerate=(fraction)0/1"
+        );
+        assert_eq!(stream_headers(&track), [&private[..]]);
+        assert!(stream_headers(&test::video(CODEC, &[1, 66, 0, 10, 0xff, 0xe0, 0])).is_empty());
+    }
+
+    #[test]
+    fn a_start_code_at_the_end_is_no_parameter_set() {
+        for private in [&[0, 0, 1][..], &[0, 0, 0, 1], &[0, 0, 1, 0x67], &[0, 0, 1, 0x67, 66, 0]] {
+            let caps = test::caps(&test::video(CODEC, private));
+            assert_eq!(caps, "video/x-h264, stream-format=(string)byte-stream, framerate=(fraction)0/1");
+        }
+    }
+
+    #[test]
+    fn what_is_neither_is_refused() {
+        for (private, reason) in [
+            (&[1, 66, 0, 10, 0xff, 0xe1][..], "shorter than an AVCDecoderConfigurationRecord"),
+            (&[2, 66, 0, 10, 0xff, 0xe1, 0], "AVCDecoderConfigurationRecord of a version other than 1"),
+        ] {
+            let error = track_caps(&test::video(CODEC, private)).expect_err(reason).to_string();
+            assert_eq!(error, format!("CodecPrivate of codec {CODEC} is invalid: {reason}"));
+        }
+    }
 }

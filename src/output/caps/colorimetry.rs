@@ -89,3 +89,29 @@ fn primaries(value: u64) -> u8 {
         _ => 0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(matrix: u64, transfer: u64, primaries: u64, range: u64) -> Option<String> {
+        colorimetry(&Colour {
+            matrix_coefficients: Some(matrix),
+            transfer_characteristics: Some(transfer),
+            primaries: Some(primaries),
+            range: Some(range),
+        })
+    }
+
+    #[test]
+    fn names_numbers_and_nothing() {
+        assert_eq!(of(1, 1, 1, 1).as_deref(), Some("bt709"));
+        assert_eq!(of(6, 6, 6, 1).as_deref(), Some("bt601"));
+        assert_eq!(of(0, 13, 1, 2).as_deref(), Some("sRGB"));
+        assert_eq!(of(9, 16, 9, 1).as_deref(), Some("bt2100-pq"));
+        assert_eq!(of(1, 1, 1, 2).as_deref(), Some("1:3:5:1"));
+        assert_eq!(of(2, 2, 2, 0), None);
+        assert_eq!(of(u64::MAX, 99, 3, 3), None);
+        assert_eq!(colorimetry(&Colour::default()), None);
+    }
+}

@@ -172,3 +172,81 @@ const SCALABLE_FORMAT_RANGE: &[(&str, u16)] = &[
     ("scalable-monochrome-16", 0b0_000_111_001),
     ("scalable-main-444", 0b1_111_000_001),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::super::{stream_headers, test, track_caps};
+    use super::*;
+
+    const CODEC: &str = "V_MPEGH/ISO/HEVC";
+
+    fn parameters(first: u8, compatibility: u32, constraints: [u8; 2], level: u8) -> ProfileTierLevel {
+        let [c0, c1, c2, c3] = compatibility.to_be_bytes();
+        [first, c0, c1, c2, c3, constraints[0], constraints[1], 0, 0, 0, 0, level]
+    }
+
+    #[test]
+    fn an_hvcc_is_codec_data() {
+        for version in [0, 1] {
+            let mut private = [0; 23];
+            private[0] = version;
+            private[1..13].copy_from_slice(&parameters(0x22, 0x2000_0000, [0x90, 0], 120));
+            let data: String = private.iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(
+                test::caps(&test::video(CODEC, &private)),
+                format!(
+                    "video/x-h265, level=(string)4, tier=(string)high, profile=(string)main-10, \
+                     codec_data=(buffer){data}, stream-format=(string)hvc1, alignment=(string)au, \
+                     framerate=(fraction)0/1"
+                )
+            );
+        }
+    }
+
+    #[test]
+    fn profiles_by_number_compatibility_and_constraints() {
+        for (expected, first, compatibility, constraints) in [
+            (Some("main"), 1, 0, [0, 0]),
+            (Some("main-still-picture"), 3, 0, [0, 0]),
+            (Some("main-10"), 4, 0x2000_0000, [0, 0]),
+            // Exactly Main 4:2:2 10: 12 and 10 bits, 4:2:2, lower bit rate.
+            (Some("main-422-10"), 4, 0x0800_0000, [0x0d, 0x08]),
+            // Main 4:4:4 Still Picture beats Main 4:4:4 Intra by one flag.
+            (Some("main-444-still-picture"), 4, 0x0800_0000, [0x0e, 0x30]),
+            (Some("screen-extended-main-444"), 9, 0x0040_0000, [0x0e, 0x0c]),
+            (Some("scalable-main-10"), 7, 0, [0x0d, 0x88]),
+            // Keeps none of the constraints of any scalable profile.
+            (None, 7, 0, [0, 0]),
+            (None, 12, 0, [0xff, 0xff]),
+            (None, 0, 0, [0xff, 0xff]),
+        ] {
+            assert_eq!(profile(&parameters(first, compatibility, constraints, 93)), expected, "{first}");
+        }
+    }
+
+    #[test]
+    fn start_codes_make_a_byte_stream() {
+        let mut private = vec![0, 0, 0, 1, 0x40, 1, 0xaa, 0, 0, 0, 1, 0x42, 1, 1];
+        private.extend(parameters(1, 0x6000_0000, [0x90, 0], 93));
+        let track = test::video(CODEC, &private);
+        assert_eq!(
+            test::caps(&track),
+            "video/x-h265, level=(string)3.1, tier=(string)main, profile=(string)main, \
+             stream-format=(string)byte-stream, framerate=(fraction)0/1"
+        );
+        assert_eq!(stream_headers(&track), [&private[..]]);
+    }
+
+    #[test]
+    fn what_is_neither_is_refused() {
+        let mut unknown = [0; 23];
+        unknown[0] = 2;
+        for (private, reason) in [
+            (&[1; 22][..], "shorter than an HEVCDecoderConfigurationRecord"),
+            (&unknown, "HEVCDecoderConfigurationRecord of an unknown version"),
+        ] {
+            let error = track_caps(&test::video(CODEC, private)).expect_err(reason).to_string();
+            assert_eq!(error, format!("CodecPrivate of codec {CODEC} is invalid: {reason}"));
+        }
+    }
+}

@@ -97,3 +97,64 @@ impl Mapping {
         Ok(Self { channels, family, streams, coupled, table })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{test, track_caps};
+    use super::*;
+
+    fn head(channels: u8, family: u8, mapping: &[u8]) -> Vec<u8> {
+        [b"OpusHead\x01", &[channels, 0x38, 1, 0x44, 0xac, 0, 0, 0, 0, family][..], mapping].concat()
+    }
+
+    #[test]
+    fn the_head_takes_rate_and_pre_skip_of_the_track() {
+        let mut track = test::audio("A_OPUS", &head(2, 0, &[]), test::STEREO);
+        track.codec_delay = 6_500_000;
+        assert_eq!(
+            test::caps(&track),
+            "audio/x-opus, rate=(int)48000, channels=(int)2, channel-mapping-family=(int)0, stream-count=(int)1, \
+             coupled-count=(int)1, streamheader=(buffer)< 4f707573486561640102380180bb0000000000, \
+             4f707573546167731f0000004753747265616d657220656e636f64656420766f72626973636f6d6d656e740000000001 >"
+        );
+        track.codec_delay = u64::MAX;
+        let caps = track_caps(&track).expect("caps");
+        let headers = caps.structure(0).expect("one structure").get::<gst::Array>("streamheader").expect("headers");
+        let head = headers.first().expect("two headers").get::<gst::Buffer>().expect("a buffer");
+        assert_eq!(head.map_readable().expect("readable")[10..12], [0xff, 0xff]);
+    }
+
+    #[test]
+    fn one_or_two_channels_need_no_head() {
+        assert_eq!(
+            test::caps(&test::audio("A_OPUS", &[], test::STEREO)),
+            "audio/x-opus, rate=(int)48000, channels=(int)2, channel-mapping-family=(int)0, stream-count=(int)1, \
+             coupled-count=(int)1"
+        );
+        let error = track_caps(&test::audio("A_OPUS", &[], Audio { channels: 3, ..test::STEREO }));
+        assert_eq!(
+            error.expect_err("three channels").to_string(),
+            "codec A_OPUS needs a CodecPrivate and the track has none"
+        );
+    }
+
+    #[test]
+    fn heads_that_are_none() {
+        let mut version = head(2, 0, &[]);
+        version[8] = 2;
+        for (private, reason) in [
+            (b"OpusHead".to_vec(), "not an OpusHead"),
+            (head(2, 0, &[]).split_off(1), "not an OpusHead"),
+            (version, "OpusHead of an unknown version"),
+            (head(0, 0, &[]), "OpusHead without channels"),
+            (head(3, 0, &[2, 1, 0, 1, 2]), "OpusHead with more channels than its mapping family has"),
+            (head(3, 1, &[2]), "OpusHead ends inside its channel mapping"),
+            (head(3, 1, &[2, 1, 0, 1]), "OpusHead ends inside its channel mapping"),
+            (head(3, 1, &[1, 2, 0, 1, 2]), "OpusHead with an impossible number of streams"),
+            (head(3, 1, &[0, 0, 0, 1, 2]), "OpusHead with an impossible number of streams"),
+        ] {
+            let error = track_caps(&test::audio("A_OPUS", &private, test::STEREO)).expect_err(reason).to_string();
+            assert_eq!(error, format!("CodecPrivate of codec A_OPUS is invalid: {reason}"));
+        }
+    }
+}

@@ -1,7 +1,5 @@
 //! Video tracks: media type, picture size, pixel aspect ratio, frame rate, interlacing.
 
-use bytes::Bytes;
-
 use super::{CapsError, avc, bytes_at, codec_private, colorimetry, hevc};
 use crate::mkv::{Track, Video};
 
@@ -84,7 +82,7 @@ fn video_for_windows(track: &Track) -> Result<gst::Structure, CapsError> {
             fourcc: fourcc.escape_ascii().to_string(),
         });
     }
-    let extra = private.get(BITMAP_INFO_HEADER_SIZE..).filter(|extra| !extra.is_empty()).map(Bytes::copy_from_slice);
+    let extra = (private.len() > BITMAP_INFO_HEADER_SIZE).then(|| private.slice(BITMAP_INFO_HEADER_SIZE..));
     Ok(gst::Structure::builder("image/jpeg")
         .field("parsed", true)
         .field("width", width)
@@ -170,5 +168,85 @@ fn set_interlacing(structure: &mut gst::StructureRef, video: &Video) {
             }
         }
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{test, track_caps};
+    use super::*;
+    use crate::mkv::{Colour, TrackKind};
+
+    #[test]
+    fn the_common_rate_within_a_thousandth() {
+        for (duration, numerator, denominator) in [
+            (0, 0, 1),
+            (33_333_333, 30, 1),
+            (33_366_667, 30000, 1001),
+            (33_370_000, 30000, 1001),
+            (41_708_333, 24000, 1001),
+            (40_000_000, 25, 1),
+            (133_333_333, 15, 2),
+            (33_000_000, 91, 3),
+            (10_000_000_000, 1, 10),
+            (1, 1_000_000_000, 1),
+            (u64::MAX, 0, 1),
+            (i64::MAX.unsigned_abs(), 0, 1),
+        ] {
+            assert_eq!(frame_rate(duration), gst::Fraction::new(numerator, denominator), "{duration} ns");
+        }
+    }
+
+    #[test]
+    fn sizes_ratios_interlacing_and_colours() {
+        let colour = Colour { primaries: Some(1), range: Some(1), ..Colour::default() };
+        let video = Video {
+            pixel_width: 720,
+            pixel_height: 576,
+            display_width: Some(1024),
+            interlaced: 1,
+            field_order: 9,
+            colour: Some(colour),
+            ..Video::default()
+        };
+        let mut track = test::video("V_VP8", &[]);
+        track.kind = TrackKind::Video(video);
+        track.default_duration = Some(40_000_000);
+        assert_eq!(
+            test::caps(&track),
+            "video/x-vp8, width=(int)720, height=(int)576, pixel-aspect-ratio=(fraction)64/45, \
+             framerate=(fraction)25/1, interlace-mode=(string)interleaved, field-order=(string)top-field-first, \
+             colorimetry=(string)2:0:0:1"
+        );
+    }
+
+    #[test]
+    fn what_caps_cannot_hold_is_left_out() {
+        for (pixel_width, pixel_height, display_width) in
+            [(0, 360, Some(640)), (u32::MAX, 1, Some(1)), (u32::MAX, u32::MAX, Some(u32::MAX - 1)), (640, 0, None)]
+        {
+            let video = Video { pixel_width, pixel_height, display_width, ..Video::default() };
+            let mut track = test::video("V_VP8", &[]);
+            track.kind = TrackKind::Video(video);
+            assert_eq!(test::caps(&track), "video/x-vp8, framerate=(fraction)0/1");
+        }
+    }
+
+    #[test]
+    fn video_for_windows_is_motion_jpeg_or_refused() {
+        let mut header = [0; 42];
+        header[4..6].copy_from_slice(&[0x80, 2]);
+        header[8..12].copy_from_slice(&(-480_i32).to_le_bytes());
+        header[16..20].copy_from_slice(b"MJPG");
+        assert_eq!(
+            test::caps(&test::video("V_MS/VFW/FOURCC", &header)),
+            "image/jpeg, parsed=(boolean)true, width=(int)640, height=(int)480, codec_data=(buffer)0000, \
+             framerate=(fraction)0/1"
+        );
+        header[16..20].copy_from_slice(b"H2\0\xff");
+        let error = track_caps(&test::video("V_MS/VFW/FOURCC", &header)).expect_err("no such FourCC").to_string();
+        assert_eq!(error, r"codec V_MS/VFW/FOURCC with FourCC 'H2\x00\xff' has no elementary format");
+        let error = track_caps(&test::video("V_MS/VFW/FOURCC", &header[..19])).expect_err("too short").to_string();
+        assert_eq!(error, "CodecPrivate of codec V_MS/VFW/FOURCC is invalid: shorter than a BITMAPINFOHEADER");
     }
 }

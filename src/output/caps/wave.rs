@@ -1,7 +1,5 @@
 //! A_MS/ACM: the WAVEFORMATEX in CodecPrivate.
 
-use bytes::Bytes;
-
 use super::audio::{self, Format};
 use super::{CapsError, bytes_at, codec_private};
 use crate::mkv::{Audio, Track};
@@ -33,9 +31,8 @@ pub(super) fn structure(track: &Track, audio: &Audio) -> Result<gst::Structure, 
         MU_LAW => g711("audio/x-mulaw", format),
         _ => audio::raw(sample_format(track)?, format, channel_mask(format.channels)),
     };
-    let extra = codec_private(track).and_then(|private| private.get(WAVE_FORMAT_SIZE..));
-    if let Some(extra) = extra.filter(|extra| !extra.is_empty()) {
-        structure.set("codec_data", gst::Buffer::from_slice(Bytes::copy_from_slice(extra)));
+    if let Some(private) = codec_private(track).filter(|private| private.len() > WAVE_FORMAT_SIZE) {
+        structure.set("codec_data", gst::Buffer::from_slice(private.slice(WAVE_FORMAT_SIZE..)));
     }
     Ok(structure)
 }
@@ -91,5 +88,72 @@ impl WaveFormat {
             block_align: u16::from_le_bytes([a0, a1]),
             bits: u16::from_le_bytes([b0, b1]),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{frame_alignment, test, track_caps};
+    use super::*;
+
+    fn wave(format_tag: u16, channels: u16, block_align: u16, bits: u16) -> Vec<u8> {
+        let mut private = Vec::new();
+        private.extend(format_tag.to_le_bytes());
+        private.extend(channels.to_le_bytes());
+        private.extend(16000_u32.to_le_bytes());
+        private.extend([0; 4]);
+        private.extend(block_align.to_le_bytes());
+        private.extend(bits.to_le_bytes());
+        private
+    }
+
+    fn track(private: &[u8]) -> Track {
+        test::audio("A_MS/ACM", private, test::STEREO)
+    }
+
+    #[test]
+    fn g711_with_and_without_data_behind() {
+        assert_eq!(test::caps(&track(&wave(6, 2, 2, 8))), "audio/x-alaw, rate=(int)48000, channels=(int)2");
+        let private = [&wave(7, 2, 2, 8)[..], &[3, 0, 1, 2, 3]].concat();
+        let caps = "audio/x-mulaw, rate=(int)48000, channels=(int)2, codec_data=(buffer)010203";
+        assert_eq!(test::caps(&track(&private)), caps);
+        // Without an Audio element the WAVEFORMATEX tells.
+        let track = test::audio("A_MS/ACM", &wave(7, 2, 2, 8), Audio::default());
+        assert_eq!(test::caps(&track), "audio/x-mulaw, rate=(int)16000, channels=(int)2");
+    }
+
+    #[test]
+    fn samples_are_as_wide_as_their_container() {
+        for (private, format, alignment) in [
+            (wave(1, 2, 2, 8), "U8", 1),
+            (wave(1, 2, 4, 16), "S16LE", 2),
+            (wave(1, 2, 6, 20), "S24LE", 4),
+            (wave(1, 2, 8, 24), "S32LE", 4),
+            (wave(3, 2, 8, 32), "F32LE", 4),
+            (wave(3, 2, 16, 64), "F64LE", 8),
+            // A block size that is missing or absurd, no channels.
+            (wave(1, 2, 0, 16), "S16LE", 2),
+            (wave(1, 2, 1000, 12), "S16LE", 2),
+            (wave(1, 0, 2, 16), "S16LE", 2),
+        ] {
+            let track = track(&private);
+            let caps = track_caps(&track).expect("caps");
+            assert_eq!(caps.structure(0).expect("one structure").get::<&str>("format"), Ok(format));
+            assert_eq!(frame_alignment(&track), alignment);
+        }
+    }
+
+    #[test]
+    fn what_is_refused() {
+        for (private, expected) in [
+            (vec![], "codec A_MS/ACM needs a CodecPrivate and the track has none"),
+            (vec![6; 15], "CodecPrivate of codec A_MS/ACM is invalid: shorter than a WAVEFORMATEX"),
+            (wave(0xfffe, 2, 4, 16), "codec A_MS/ACM with format tag 0xfffe has no elementary format"),
+            (wave(1, 2, 0, 60), "codec A_MS/ACM with 64 bits a sample has no elementary format"),
+            (wave(3, 2, 4, 16), "codec A_MS/ACM with 16 bits a sample has no elementary format"),
+            (wave(1, 2, 0, u16::MAX), "codec A_MS/ACM with 65536 bits a sample has no elementary format"),
+        ] {
+            assert_eq!(track_caps(&track(&private)).expect_err(expected).to_string(), expected);
+        }
     }
 }

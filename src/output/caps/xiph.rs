@@ -92,3 +92,78 @@ pub(super) fn flac_headers(track: &Track) -> Result<Vec<Bytes>, CapsError> {
     }
     Ok(headers)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{stream_headers, test, track_caps};
+
+    fn vorbis(comment: usize) -> (Vec<u8>, [Vec<u8>; 3]) {
+        let header = |kind: u8, size: usize| [&[kind], &b"vorbis"[..], &vec![kind; size]].concat();
+        let headers = [header(1, 23), header(3, comment), header(5, 600)];
+        let mut private = vec![2, 30];
+        private.extend(vec![255; (comment + 7) / 255]);
+        private.push(u8::try_from((comment + 7) % 255).expect("below 255"));
+        (private.into_iter().chain(headers.concat()).collect(), headers)
+    }
+
+    fn flac(blocks: &[&[u8]]) -> Vec<u8> {
+        let mut private = b"fLaC\0\0\0\x22".to_vec();
+        private.extend([7; 34]);
+        private.extend(blocks.concat());
+        private
+    }
+
+    #[test]
+    fn three_laced_vorbis_headers() {
+        for comment in [0, 40, 248, 503, 1000] {
+            let (private, headers) = vorbis(comment);
+            let track = test::audio("A_VORBIS", &private, test::STEREO);
+            assert_eq!(stream_headers(&track), headers);
+            let caps = track_caps(&track).expect("caps");
+            let array = caps.structure(0).expect("one structure").get::<gst::Array>("streamheader").expect("headers");
+            assert_eq!(array.len(), 3);
+        }
+    }
+
+    #[test]
+    fn flac_marker_and_metadata_blocks() {
+        let track = test::audio("A_FLAC", &flac(&[&[4, 0, 0, 2, 8, 9], &[0x81, 0, 0, 0]]), test::STEREO);
+        let headers = stream_headers(&track);
+        assert_eq!(headers.len(), 4);
+        assert_eq!((&headers[0][..], headers[1].len()), (&b"fLaC"[..], 38));
+        assert_eq!((&headers[2][..], &headers[3][..]), (&[4, 0, 0, 2, 8, 9][..], &[0x81, 0, 0, 0][..]));
+        assert!(
+            test::caps(&track).starts_with(
+                "audio/x-flac, channels=(int)2, rate=(int)48000, streamheader=(buffer)< 664c6143, 00000022"
+            )
+        );
+    }
+
+    #[test]
+    fn every_cut_is_an_error() {
+        let (private, _) = vorbis(300);
+        // The last header has no size of its own: only its first bytes can be missed.
+        let setup = private.len() - 600;
+        for (codec_id, private, end) in [("A_VORBIS", private, setup), ("A_FLAC", flac(&[]), 42)] {
+            for length in 0..end {
+                let track = test::audio(codec_id, &private[..length], test::STEREO);
+                track_caps(&track).expect_err("cut short");
+                assert!(stream_headers(&track).is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn blocks_without_end() {
+        let track = test::audio("A_FLAC", &flac(&vec![&[1, 0, 0, 0][..]; 200_000]), test::STEREO);
+        assert_eq!(
+            track_caps(&track).expect_err("too many").to_string(),
+            "CodecPrivate of codec A_FLAC is invalid: too many FLAC metadata blocks"
+        );
+        let track = test::audio("A_FLAC", &flac(&[&[1, 0, 0, 9, 0]]), test::STEREO);
+        assert_eq!(
+            track_caps(&track).expect_err("cut short").to_string(),
+            "CodecPrivate of codec A_FLAC is invalid: ends inside a FLAC metadata block"
+        );
+    }
+}

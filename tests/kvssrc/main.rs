@@ -1,0 +1,13 @@
+//! kvssrc in real pipelines, against the emulator over real sockets.
+
+mod body;
+mod changes;
+mod elementary;
+mod errors;
+mod gaps;
+mod judges;
+mod lines;
+mod range;
+mod shutdown;
+mod support;
+mod time;
