@@ -29,7 +29,7 @@ use crate::fault::{Fault, Faults};
 use crate::record::{Operation, Records, RequestRecord};
 use crate::signature::{self, Payload};
 use crate::store::Store;
-use crate::{control, get_media};
+use crate::{control, get_media, put_media};
 
 /// The largest JSON body that is read.
 const LARGEST_REQUEST: usize = 1024 * 1024;
@@ -122,12 +122,16 @@ async fn dispatch(
     connection: u64,
 ) -> Result<Response<ResponseBody>, ServiceError> {
     let (head, body) = request.into_parts();
+    if operation == Operation::PutMedia {
+        let stream = put_media::named_stream(&head.headers);
+        record(context, operation, &head, connection, stream.clone(), None);
+        signature::verify(&context.credentials, &context.region, &head, Payload::Streaming)?;
+        strike(context, operation, stream.as_deref()).await?;
+        return put_media::put_media(context, &head.headers, body).await;
+    }
     let bytes = Limited::new(body, LARGEST_REQUEST).collect().await.map_err(|_| {
-        ServiceError::front(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "RequestEntityTooLargeException",
-            "The request is too large.",
-        )
+        let message = "The request is too large.";
+        ServiceError::front(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLargeException", message)
     })?;
     let bytes = bytes.to_bytes();
     let json = serde_json::from_slice(&bytes).ok();
@@ -138,16 +142,16 @@ async fn dispatch(
     let body: Value = json.filter(Value::is_object).ok_or_else(|| {
         ServiceError::front(StatusCode::BAD_REQUEST, "SerializationException", "The body is no JSON object.")
     })?;
-    let answer = match operation {
-        Operation::CreateStream => control::create_stream(context, &body)?,
-        Operation::DescribeStream => control::describe_stream(context, &body)?,
-        Operation::ListStreams => control::list_streams(context, &body)?,
-        Operation::GetDataEndpoint => control::get_data_endpoint(context, &body, &signature::authority(&head))?,
+    match operation {
+        Operation::CreateStream => control::create_stream(context, &body),
+        Operation::DescribeStream => control::describe_stream(context, &body),
+        Operation::ListStreams => control::list_streams(context, &body),
+        Operation::GetDataEndpoint => control::get_data_endpoint(context, &body, &signature::authority(&head)),
         Operation::GetMedia | Operation::PutMedia => {
             return Ok(media_response(get_media::get_media(context, &body, fault)?));
         }
-    };
-    Ok(json_response(StatusCode::OK, &answer))
+    }
+    .map(|answer| json_response(StatusCode::OK, &answer))
 }
 
 fn record(
@@ -198,7 +202,7 @@ fn media_response(body: get_media::Body) -> Response<ResponseBody> {
     response
 }
 
-pub(crate) fn json_response(status: StatusCode, body: &Value) -> Response<ResponseBody> {
+fn json_response(status: StatusCode, body: &Value) -> Response<ResponseBody> {
     let body = Full::new(Bytes::from(body.to_string())).map_err(|never| match never {}).boxed_unsync();
     let mut response = Response::new(body);
     *response.status_mut() = status;
