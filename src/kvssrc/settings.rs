@@ -18,15 +18,9 @@ pub enum StartSelectorType {
     Now,
     #[enum_value(name = "The oldest fragment that is still stored", nick = "earliest")]
     Earliest,
-    #[enum_value(
-        name = "The fragment that holds start-timestamp on the producer's clock",
-        nick = "producer-timestamp"
-    )]
+    #[enum_value(name = "The fragment that holds start-timestamp on the producer's clock", nick = "producer-timestamp")]
     ProducerTimestamp,
-    #[enum_value(
-        name = "The fragment that holds start-timestamp on the service's clock",
-        nick = "server-timestamp"
-    )]
+    #[enum_value(name = "The fragment that holds start-timestamp on the service's clock", nick = "server-timestamp")]
     ServerTimestamp,
     #[enum_value(name = "The fragment after after-fragment-number", nick = "fragment-number")]
     FragmentNumber,
@@ -64,17 +58,17 @@ pub struct Plan {
 pub enum SettingsError {
     #[error(transparent)]
     Stream(#[from] InvalidStream),
-    #[error("{property}: {reason}")]
+    #[error("{reason}, in {property}")]
     Time { property: &'static str, reason: InvalidTime },
-    #[error("after-fragment-number: `{0}` is no fragment number: those have 1 to 128 decimal digits")]
+    #[error("`{0}` is no fragment number (1 to 128 decimal digits), in after-fragment-number")]
     FragmentNumber(String),
-    #[error("start-selector={selector} needs {property}")]
+    #[error("property {property} is not set, and start-selector={selector} needs it")]
     Missing { selector: &'static str, property: &'static str },
-    #[error("{property} does not go with {other}")]
+    #[error("property {property} does not go with {other}")]
     Conflict { property: &'static str, other: String },
-    #[error("{given} is set without {missing}: give both, or neither for the SDK's own credentials")]
+    #[error("property {given} is set without {missing}: give both, or neither for the SDK's own credentials")]
     Credentials { given: &'static str, missing: &'static str },
-    #[error("end-timestamp {end} is not after start-timestamp {start}")]
+    #[error("the end-timestamp {end} is not after the start-timestamp {start}")]
     Backwards { start: UnixTime, end: UnixTime },
 }
 

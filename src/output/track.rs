@@ -14,6 +14,8 @@ use bytes::Bytes;
 pub struct TrackWriter {
     index: usize,
     video: bool,
+    /// CodecDelay, in ns: what a frame's time lies before that of its block (RFC 9559, CodecDelay).
+    codec_delay: u64,
     /// Taken off every frame by the producer, to be put on again.
     stripped_header: Bytes,
     /// What goes out before the first frame; empty once it has.
@@ -36,6 +38,7 @@ impl TrackWriter {
         Self {
             index,
             video: matches!(track.kind, TrackKind::Video(_)),
+            codec_delay: track.codec_delay,
             stripped_header: track.stripped_header.clone(),
             head,
             discont: false,
@@ -62,12 +65,14 @@ impl TrackWriter {
         flags.set(gst::BufferFlags::DECODE_ONLY, timed.block.invisible);
         flags.set(gst::BufferFlags::DISCONT, std::mem::take(&mut self.discont));
         for (frame, distance) in timed.frames() {
-            let pts = distance.and_then(|distance| timed.pts.checked_add(distance));
+            let pts = distance
+                .and_then(|distance| timed.pts.checked_add(distance))
+                .map(|pts| pts.saturating_sub(self.codec_delay));
             let mut buffer = buffer::from_pieces(self.whole(frame));
             buffer::stamp(&mut buffer, pts, timed.frame_duration, flags);
-            if let (true, Some(distance)) = (self.captured, distance.and_then(|distance| i64::try_from(distance).ok()))
-            {
-                let time = timed.capture_time.saturating_add(distance);
+            if let (true, Some(distance)) = (self.captured, distance) {
+                let time =
+                    timed.capture_time.saturating_add_unsigned(distance).saturating_sub_unsigned(self.codec_delay);
                 buffer::capture_time(&mut buffer, &self.unix_time, time, timed.frame_duration);
             }
             flags.remove(gst::BufferFlags::DISCONT);

@@ -40,12 +40,6 @@ pub struct Block {
 pub const START_MS: u64 = 1_767_607_200_000;
 
 impl Track {
-    pub fn video(codec: &'static str) -> Self {
-        let size = [element(&[0xB0], &[0x01, 0x40]), element(&[0xBA], &[0xF0])].concat();
-        let more = element(&[0xE0], &size);
-        Self { number: 1, kind: 1, codec, private: Vec::new(), name: "camera", more }
-    }
-
     /// 8 kHz A-law in one channel: frames of any bytes at all are good ones.
     pub fn alaw(number: u8, name: &'static str) -> Self {
         let format: [u8; 18] = [6, 0, 1, 0, 0x40, 0x1F, 0, 0, 0x40, 0x1F, 0, 0, 1, 0, 8, 0, 0, 0];
@@ -98,10 +92,15 @@ impl Fragment {
     }
 
     pub fn until_cluster(&self) -> Vec<u8> {
-        let ebml = [element(&[0x42, 0x82], b"matroska"), unsigned(&[0x42, 0x87], 4), unsigned(&[0x42, 0x85], 2)].concat();
+        let ebml =
+            [element(&[0x42, 0x82], b"matroska"), unsigned(&[0x42, 0x87], 4), unsigned(&[0x42, 0x85], 2)].concat();
         let mut document = element(&[0x1A, 0x45, 0xDF, 0xA3], &ebml);
         document.extend([0x18, 0x53, 0x80, 0x67, 0x01, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF]);
-        let info = [unsigned(&[0x2A, 0xD7, 0xB1], self.scale), element(&[0x4D, 0x80], b"test"), element(&[0x57, 0x41], b"test")];
+        let info = [
+            unsigned(&[0x2A, 0xD7, 0xB1], self.scale),
+            element(&[0x4D, 0x80], b"test"),
+            element(&[0x57, 0x41], b"test"),
+        ];
         document.extend(element(&[0x15, 0x49, 0xA9, 0x66], &info.concat()));
         let entries: Vec<u8> = self.tracks.iter().flat_map(Track::entry).collect();
         document.extend(element(&[0x16, 0x54, 0xAE, 0x6B], &entries));

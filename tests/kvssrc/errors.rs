@@ -35,8 +35,14 @@ fn no_stream() {
 #[test]
 fn properties_that_make_no_sense() {
     let emulator = emulator();
-    for properties in ["start-timestamp=noon", "end-timestamp=noon", "after-fragment-number=x", "session-token=x secret-key="] {
-        run(&format!("{} {properties}", source_from_now(&emulator)), "ANY").failed(ResourceError::Settings);
+    for properties in ["start-timestamp=noon", "end-timestamp=noon", "after-fragment-number=x"] {
+        let text = run(&format!("{} {properties}", source_from_now(&emulator)), "ANY").failed(ResourceError::Settings);
+        let (property, _) = properties.split_once('=').unwrap();
+        assert!(text.contains(property), "{text}");
+    }
+    let endpoint = format!("kvssrc stream={STREAM} aws-region=us-west-2 endpoint-url={}", emulator.url());
+    for properties in ["access-key=x", "secret-key=x", "session-token=x"] {
+        run(&format!("{endpoint} {properties}"), "ANY").failed(ResourceError::Settings);
     }
     assert!(emulator.requests().is_empty());
 }
@@ -244,7 +250,8 @@ fn a_body_that_ends_in_an_element_does_the_same() {
 
 #[test]
 fn a_codec_that_caps_cannot_say_goes_through_the_container_only() {
-    let fragment = Fragment { tracks: vec![Track { codec: "A_UNHEARD/OF", ..Track::alaw(1, "x") }], ..Fragment::audio(0, 10) };
+    let fragment =
+        Fragment { tracks: vec![Track { codec: "A_UNHEARD/OF", ..Track::alaw(1, "x") }], ..Fragment::audio(0, 10) };
     let emulator = emulator_with_body(body(&[fragment]));
     assert_eq!(blocks(&read(&emulator).ok()), 10);
     for track in ["", "track=1"] {
@@ -270,14 +277,16 @@ fn a_format_that_is_not_there() {
 #[test]
 fn secrets_are_not_in_the_pipeline_graph() {
     init();
-    let pipeline = gst::parse::launch("kvssrc stream=x access-key=AKIASECRET secret-key=HUSHHUSH session-token=TOKENTOKEN ! fakesink");
+    let pipeline = gst::parse::launch(
+        "kvssrc name=source stream=x access-key=AKIASECRET secret-key=HUSHHUSH session-token=TOKENTOKEN ! fakesink",
+    );
     let pipeline = pipeline.unwrap().downcast::<gst::Pipeline>().unwrap();
     let graph = pipeline.debug_to_dot_data(gst::DebugGraphDetails::all());
-    assert!(graph.contains("kvssrc"));
+    assert!(graph.contains("GstKvsSrc"));
     for secret in ["AKIASECRET", "HUSHHUSH", "TOKENTOKEN"] {
         assert!(!graph.contains(secret));
     }
-    let source = pipeline.by_name("kvssrc0").unwrap();
+    let source = pipeline.by_name("source").unwrap();
     for name in ["access-key", "secret-key", "session-token"] {
         assert!(!source.find_property(name).unwrap().flags().contains(glib::ParamFlags::READABLE));
     }

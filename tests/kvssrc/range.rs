@@ -1,7 +1,7 @@
 //! Where reading begins and where it ends.
 
 use super::body::{Fragment, START_MS, body};
-use super::support::{STREAM, emulator_with_body, emulator_with_capture, run, source, source_from_now};
+use super::support::{STREAM, emulator, emulator_with_body, run, source, source_from_now};
 
 fn fragments() -> Vec<Fragment> {
     (0..5).map(|index| Fragment::audio(index, 50)).collect()
@@ -34,26 +34,35 @@ fn the_end_is_on_the_clock_that_the_start_was_asked_in() {
     let emulator = emulator_with_body(body(&fragments()));
     // The service received each fragment a second after it was captured.
     let times = format!("start-timestamp={} end-timestamp={}", seconds(START_MS), seconds(START_MS + 2500));
-    let count = |more: &str| {
-        run(&format!("{} {times} {more}", source_from_now(&emulator)), "audio/x-alaw").ok().frames.len()
-    };
+    let count =
+        |more: &str| run(&format!("{} {times} {more}", source_from_now(&emulator)), "audio/x-alaw").ok().frames.len();
     assert_eq!(count(""), 125);
     assert_eq!(count("start-selector=server-timestamp"), 75);
 }
 
 #[test]
 fn all_selectors_begin_where_they_say() {
-    let Some(emulator) = emulator_with_capture("output_get_media.mkv") else { return };
-    let fragments = emulator.fragments(STREAM).unwrap();
-    let producer = |index: usize| seconds(fragments[index].producer_timestamp);
-    let server = |index: usize| seconds(fragments[index].server_timestamp);
-    let number = |index: usize| fragments[index].number.clone();
+    let emulator = emulator();
+    emulator.import_bytes(STREAM, body(&fragments())).unwrap();
+    let stored = emulator.fragments(STREAM).unwrap();
     let frames = |properties: &str| {
-        run(&format!("{} {properties}", source_from_now(&emulator)), "video/x-h264").ok().frames.len()
+        run(&format!("{} {properties}", source_from_now(&emulator)), "audio/x-alaw").ok().frames.len()
     };
-    assert_eq!(frames("start-selector=earliest"), 300);
-    assert_eq!(frames(&format!("start-timestamp={}", producer(1))), 240);
-    assert_eq!(frames(&format!("start-selector=server-timestamp start-timestamp={}", server(2))), 180);
-    assert_eq!(frames(&format!("after-fragment-number={}", number(2))), 120);
-    assert_eq!(frames(&format!("continuation-token={}", number(3))), 60);
+    assert_eq!(frames("start-selector=earliest"), 250);
+    // In the middle of the second and of the third fragment.
+    assert_eq!(frames(&format!("start-timestamp={}", seconds(stored[1].producer_timestamp + 500))), 200);
+    let server = seconds(stored[2].server_timestamp + 500);
+    assert_eq!(frames(&format!("start-selector=server-timestamp start-timestamp={server}")), 150);
+    assert_eq!(frames(&format!("after-fragment-number={}", stored[2].number)), 100);
+    assert_eq!(frames(&format!("continuation-token={}", stored[3].number)), 50);
+}
+
+#[test]
+fn without_a_selector_reading_begins_with_the_newest() {
+    let emulator = emulator();
+    emulator.import_bytes(STREAM, body(&fragments())).unwrap();
+    let newest = run(&source_from_now(&emulator), "audio/x-alaw").ok();
+    assert!(newest.frames.len() <= 50, "{}", newest.frames.len());
+    let request = emulator.requests().pop().unwrap();
+    assert_eq!(request.body["StartSelector"]["StartSelectorType"], "NOW");
 }

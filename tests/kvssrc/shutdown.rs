@@ -94,7 +94,7 @@ fn a_flush_in_the_middle_loses_nothing() {
     let sink = pipeline.by_name("sink").unwrap().downcast::<gst_app::AppSink>().unwrap();
     sink.set_caps(Some(&gst::Caps::new_empty_simple("audio/x-alaw")));
     pipeline.set_state(gst::State::Playing).unwrap();
-    let mut pull = |fragment: &Fragment| {
+    let pull = |fragment: &Fragment| {
         for block in &fragment.blocks {
             let sample = sink.pull_sample().unwrap();
             assert_eq!(sample.buffer().unwrap().map_readable().unwrap().as_slice(), block.payload);

@@ -119,7 +119,8 @@ pub fn run(description: &str, caps: &str) -> Outcome {
     init();
     let caps: gst::Caps = caps.parse().unwrap();
     let pipeline = gst::parse::launch(&format!("{description} ! appsink name=sink sync=false"));
-    let pipeline = pipeline.unwrap_or_else(|error| panic!("{description}: {error}")).downcast::<gst::Pipeline>().unwrap();
+    let pipeline =
+        pipeline.unwrap_or_else(|error| panic!("{description}: {error}")).downcast::<gst::Pipeline>().unwrap();
     let sink = pipeline.by_name("sink").unwrap().downcast::<gst_app::AppSink>().unwrap();
     sink.set_caps(Some(&caps));
     sink.set_property("max-buffers", 0_u32);
