@@ -132,7 +132,10 @@ impl<'a> Iterator for Children<'a> {
 mod tests {
     use super::*;
 
-    fn children(data: &[u8]) -> Vec<Result<(Id, u64, Vec<u8>), Error>> {
+    /// ID, offset and data of each.
+    type Told = Result<(Id, u64, Vec<u8>), Error>;
+
+    fn children(data: &[u8]) -> Vec<Told> {
         let parent = Child { id: Id::INFO, offset: 0, data_offset: 5, data };
         parent.children().map(|child| child.map(|child| (child.id, child.offset, child.data.to_vec()))).collect()
     }

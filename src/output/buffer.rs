@@ -22,6 +22,16 @@ pub(super) fn from_pieces(pieces: Pieces) -> gst::Buffer {
     }
 }
 
+/// The same, copied where samples of `alignment` bytes would lie on addresses that they cannot be read from.
+pub(super) fn from_samples(pieces: Pieces, alignment: usize) -> gst::Buffer {
+    let buffer = from_pieces(pieces);
+    if alignment == 1 {
+        return buffer;
+    }
+    let aligned = buffer.map_readable().is_ok_and(|map| map.as_ptr().align_offset(alignment) == 0);
+    if aligned { buffer } else { buffer.copy_deep().unwrap_or(buffer) }
+}
+
 /// Presentation time, duration and offset in ns; a new buffer is always writable.
 pub(super) fn stamp(buffer: &mut gst::Buffer, pts: Option<u64>, duration: Option<u64>, flags: gst::BufferFlags) {
     if let Some(buffer) = buffer.get_mut() {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::buffer;
-use super::caps::stream_headers;
+use super::caps::{frame_alignment, stream_headers};
 use super::{Item, Queue};
 use crate::fragment::{Fragment, TimedBlock};
 use crate::mkv::{Pieces, Track, TrackKind};
@@ -14,6 +14,8 @@ use bytes::Bytes;
 pub struct TrackWriter {
     index: usize,
     video: bool,
+    /// Of a frame's first byte.
+    alignment: usize,
     /// CodecDelay, in ns: what a frame's time lies before that of its block (RFC 9559, CodecDelay).
     codec_delay: u64,
     /// Taken off every frame by the producer, to be put on again.
@@ -38,6 +40,7 @@ impl TrackWriter {
         Self {
             index,
             video: matches!(track.kind, TrackKind::Video(_)),
+            alignment: frame_alignment(track),
             codec_delay: track.codec_delay,
             stripped_header: track.stripped_header.clone(),
             head,
@@ -68,7 +71,7 @@ impl TrackWriter {
             let pts = distance
                 .and_then(|distance| timed.pts.checked_add(distance))
                 .map(|pts| pts.saturating_sub(self.codec_delay));
-            let mut buffer = buffer::from_pieces(self.whole(frame));
+            let mut buffer = buffer::from_samples(self.whole(frame), self.alignment);
             buffer::stamp(&mut buffer, pts, timed.frame_duration, flags);
             if let (true, Some(distance)) = (self.captured, distance) {
                 let time =
