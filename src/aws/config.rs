@@ -1,6 +1,11 @@
 //! A request's settings and the SDK's own, as one SDK configuration.
 
-use aws_config::{BehaviorVersion, Region, SdkConfig, stalled_stream_protection::StalledStreamProtectionConfig};
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 
 use super::{Error, Request};
@@ -13,7 +18,10 @@ use super::{Error, Request};
 pub(super) async fn load(request: &Request) -> Result<SdkConfig, Error> {
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         // A quiet camera is no stalled transfer.
-        .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .timeout_config(TimeoutConfig::builder().connect_timeout(request.connect_timeout).build())
+        // Once more, which also mends a skewed clock; whoever reads the stream has a patience of its own beyond that.
+        .retry_config(RetryConfig::standard().with_max_attempts(2).with_initial_backoff(Duration::from_millis(100)));
     // A stream's ARN can only be found in the region that it names.
     if let Some(region) = request.region.as_deref().or(request.stream.region()) {
         loader = loader.region(Region::new(region.to_owned()));

@@ -1,46 +1,81 @@
 //! One GetMedia connection: from the data endpoint to the last byte of the body.
 
-use aws_sdk_kinesisvideo::types::ApiName;
+use std::sync::Arc;
+use std::time::Duration;
+
 use aws_sdk_kinesisvideomedia as media;
 use bytes::Bytes;
 use media::types::StartSelectorType;
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::AbortHandle;
 
-use super::{Error, Request, StartSelector, config};
+use super::service::Service;
+use super::{Error, Request, StartSelector};
 
-/// Pieces of the body that may lie read ahead; each is at most a read of the HTTP client (some 400 KiB).
-const READ_AHEAD: usize = 4;
+/// The calls of one reader of a stream, one after the other.
+#[derive(Clone, Debug)]
+pub struct Consumer {
+    runtime: Handle,
+    request: Request,
+    service: Arc<Service>,
+}
+
+impl Consumer {
+    /// Asks nothing of the service yet.
+    pub fn new(runtime: &Handle, request: Request) -> Self {
+        Self { runtime: runtime.clone(), request, service: Arc::default() }
+    }
+
+    /// Begins a GetMedia call; what comes of it is told by [`Connection::next`].
+    pub fn open(&self, start: StartSelector) -> Connection {
+        let request = Request { start, ..self.request.clone() };
+        let limit = request.max_buffered_bytes.clamp(1, Semaphore::MAX_PERMITS);
+        let room = Arc::new(Semaphore::new(limit));
+        let (sender, received) = mpsc::unbounded_channel();
+        let reading = Reading { sender, room: Arc::clone(&room), limit };
+        let service = Arc::clone(&self.service);
+        let task = self.runtime.spawn(async move {
+            if let Err(error) = reading.run(&request, &service).await {
+                // Nobody listens any more where the connection was dropped.
+                let _ = reading.sender.send(Err(error));
+            }
+        });
+        Connection { received, room, limit, task: task.abort_handle() }
+    }
+}
 
 /// A GetMedia call, from its resolving to its last byte, made on a task of its own. Dropped, it is over at once,
 /// whatever it was waiting for.
 #[derive(Debug)]
 pub struct Connection {
-    pieces: mpsc::Receiver<Result<Bytes, Error>>,
+    received: mpsc::UnboundedReceiver<Result<Received, Error>>,
+    room: Arc<Semaphore>,
+    limit: usize,
     task: AbortHandle,
 }
 
-impl Connection {
-    /// Begins the call; what comes of it is told by [`next`](Self::next).
-    pub fn open(runtime: &Handle, request: Request) -> Self {
-        let (sender, pieces) = mpsc::channel(READ_AHEAD);
-        let task = runtime.spawn(async move {
-            if let Err(error) = read(&request, &sender).await {
-                // Nobody listens any more where the connection was dropped.
-                let _ = sender.send(Err(error)).await;
-            }
-        });
-        Self { pieces, task: task.abort_handle() }
-    }
+/// What comes of a call.
+#[derive(Debug)]
+pub enum Received {
+    /// The service has agreed: the body begins.
+    Opened,
+    /// The next bytes of the body.
+    Bytes(Bytes),
+}
 
-    /// The next bytes of the body; `None` at its clean end. Nothing is lost where the future is dropped.
+impl Connection {
+    /// The next that comes; `None` at the clean end of the body. Nothing is lost where the future is dropped.
     ///
     /// # Errors
     ///
     /// Whatever ended the call before its end; nothing follows it.
-    pub async fn next(&mut self) -> Option<Result<Bytes, Error>> {
-        self.pieces.recv().await
+    pub async fn next(&mut self) -> Option<Result<Received, Error>> {
+        let next = self.received.recv().await;
+        if let Some(Ok(Received::Bytes(bytes))) = &next {
+            self.room.add_permits(bytes.len().min(self.limit));
+        }
+        next
     }
 }
 
@@ -50,39 +85,70 @@ impl Drop for Connection {
     }
 }
 
-async fn read(request: &Request, sender: &mpsc::Sender<Result<Bytes, Error>>) -> Result<(), Error> {
-    let config = config::load(request).await?;
-    let endpoint = data_endpoint(request, &config).await?;
-    let config = media::config::Builder::from(&config).endpoint_url(&endpoint).build();
-    let mut body = media::Client::from_conf(config)
-        .get_media()
-        .set_stream_name(request.stream.name().map(str::to_owned))
-        .set_stream_arn(request.stream.arn().map(str::to_owned))
-        .start_selector(start_selector(&request.start)?)
-        .send()
-        .await
-        .map_err(|error| Error::from_sdk("GetMedia", error))?
-        .payload;
-    while let Some(piece) = body.next().await {
-        let piece = piece.map_err(|error| Error::Body { reason: super::error::chain(&error) })?;
-        if sender.send(Ok(piece)).await.is_err() {
-            break;
-        }
-    }
-    Ok(())
+/// The task's side of a connection.
+struct Reading {
+    sender: mpsc::UnboundedSender<Result<Received, Error>>,
+    /// A permit for each byte that may be read ahead, `limit` of them.
+    room: Arc<Semaphore>,
+    limit: usize,
 }
 
-async fn data_endpoint(request: &Request, config: &aws_config::SdkConfig) -> Result<String, Error> {
-    aws_sdk_kinesisvideo::Client::new(config)
-        .get_data_endpoint()
-        .set_stream_name(request.stream.name().map(str::to_owned))
-        .set_stream_arn(request.stream.arn().map(str::to_owned))
-        .api_name(ApiName::GetMedia)
-        .send()
-        .await
-        .map_err(|error| Error::from_sdk("GetDataEndpoint", error))?
-        .data_endpoint
-        .ok_or(Error::NoDataEndpoint)
+impl Reading {
+    async fn run(&self, request: &Request, service: &Service) -> Result<(), Error> {
+        let limit = request.read_timeout;
+        let (config, endpoint) = within(limit, "GetDataEndpoint", service.endpoint(request)).await?;
+        let config = media::config::Builder::from(&config).endpoint_url(&*endpoint).build();
+        let call = media::Client::from_conf(config)
+            .get_media()
+            .set_stream_name(request.stream.name().map(str::to_owned))
+            .set_stream_arn(request.stream.arn().map(str::to_owned))
+            .start_selector(start_selector(&request.start)?)
+            .send();
+        let answer = async { call.await.map_err(|error| Error::from_sdk("GetMedia", error)) };
+        let mut body = match within(limit, "GetMedia", answer).await {
+            Ok(answer) => answer.payload,
+            Err(error) => {
+                if error.is_refusal_of_expired_credentials() {
+                    service.forget_credentials().await;
+                } else {
+                    service.forget_endpoint().await;
+                }
+                return Err(error);
+            }
+        };
+        if self.sender.send(Ok(Received::Opened)).is_err() {
+            return Ok(());
+        }
+        loop {
+            let piece = async { Ok(body.next().await) };
+            let Some(piece) = within(limit, "GetMedia", piece).await? else { return Ok(()) };
+            let piece = piece.map_err(|error| Error::Body { reason: super::error::chain(&error) })?;
+            self.make_room(piece.len()).await;
+            if self.sender.send(Ok(Received::Bytes(piece))).is_err() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Waits until the consumer has taken enough of what was read before; one piece always fits.
+    async fn make_room(&self, bytes: usize) {
+        let permits = u32::try_from(bytes.min(self.limit)).unwrap_or(u32::MAX);
+        if let Ok(permits) = self.room.acquire_many(permits).await {
+            permits.forget();
+        }
+    }
+}
+
+/// Waits no longer than a silent service is waited for.
+async fn within<T>(
+    limit: Duration,
+    operation: &'static str,
+    call: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    match tokio::time::timeout(limit, call).await {
+        Ok(result) => result,
+        Err(_) => Err(Error::Silent { operation, seconds: limit.as_secs_f64() }),
+    }
 }
 
 fn start_selector(start: &StartSelector) -> Result<media::types::StartSelector, Error> {

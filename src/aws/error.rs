@@ -33,6 +33,21 @@ pub enum Error {
     NoDataEndpoint,
     #[error("the connection broke: {reason}")]
     Body { reason: String },
+    #[error("{operation} was silent for {seconds} s")]
+    Silent { operation: &'static str, seconds: f64 },
+}
+
+/// What can be done about an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recovery {
+    /// Nothing: it will come again.
+    None,
+    /// Try again after a while.
+    Retry,
+    /// Try once more with credentials that were loaded again.
+    RetryOnce,
+    /// Begin elsewhere: the point to begin with may be gone.
+    StartElsewhere,
 }
 
 /// What an error of the service asks for.
@@ -93,6 +108,42 @@ impl ServiceErrorKind {
 }
 
 impl Error {
+    /// What can be done about it.
+    pub fn recovery(&self) -> Recovery {
+        match self {
+            Self::NoRegion | Self::NoCredentials { .. } | Self::Request { .. } => Recovery::None,
+            Self::Service { kind: ServiceErrorKind::NotAuthorized, .. } => {
+                if self.is_refusal_of_expired_credentials() {
+                    Recovery::RetryOnce
+                } else {
+                    Recovery::None
+                }
+            }
+            Self::Service { kind, .. } => match kind {
+                ServiceErrorKind::NotFound | ServiceErrorKind::NotAuthorized | ServiceErrorKind::Other => {
+                    Recovery::None
+                }
+                ServiceErrorKind::InvalidArgument => Recovery::StartElsewhere,
+                ServiceErrorKind::Throttled | ServiceErrorKind::WrongEndpoint | ServiceErrorKind::Unavailable => {
+                    Recovery::Retry
+                }
+            },
+            Self::Unreachable { .. }
+            | Self::Response { .. }
+            | Self::NoDataEndpoint
+            | Self::Body { .. }
+            | Self::Silent { .. } => Recovery::Retry,
+        }
+    }
+
+    /// Whether newer credentials of the same source may be granted what these were not.
+    pub(super) fn is_refusal_of_expired_credentials(&self) -> bool {
+        matches!(self, Self::Service { code, .. } if matches!(
+            code.strip_suffix("Exception").unwrap_or(code),
+            "NotAuthorized" | "ExpiredToken" | "RequestExpired"
+        ))
+    }
+
     /// What the SDK says of a failed call.
     pub(super) fn from_sdk<E>(operation: &'static str, error: SdkError<E, HttpResponse>) -> Self
     where

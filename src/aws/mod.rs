@@ -4,9 +4,10 @@ mod config;
 mod connection;
 mod error;
 mod request;
+mod service;
 mod stream;
 
-pub use connection::Connection;
-pub use error::{Error, ServiceErrorKind};
+pub use connection::{Connection, Consumer, Received};
+pub use error::{Error, Recovery, ServiceErrorKind};
 pub use request::{Request, StartSelector, StaticCredentials};
 pub use stream::{InvalidStream, Stream};

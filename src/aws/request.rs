@@ -1,6 +1,7 @@
 //! What a consumer asks of the service.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::Stream;
 use crate::fragment::{FragmentNumber, UnixTime};
@@ -16,6 +17,12 @@ pub struct Request {
     pub endpoint_url: Option<String>,
     /// Without them the SDK's default chain.
     pub credentials: Option<StaticCredentials>,
+    /// How long a connection may take to come about.
+    pub connect_timeout: Duration,
+    /// How long the service may be silent.
+    pub read_timeout: Duration,
+    /// How much of a body is read ahead of its consumer, in bytes.
+    pub max_buffered_bytes: usize,
 }
 
 /// Where to begin. See `StartSelector` in the
@@ -35,6 +42,13 @@ pub enum StartSelector {
     AfterFragment(FragmentNumber),
     /// Where an earlier body said that one should go on.
     ContinuationToken(String),
+}
+
+impl StartSelector {
+    /// Whether it is a moment, whose fragment may be gone while the stream goes on.
+    pub fn is_a_time(&self) -> bool {
+        matches!(self, Self::ProducerTimestamp(_) | Self::ServerTimestamp(_))
+    }
 }
 
 /// A key pair that the user gave, with the token of a temporary one.

@@ -65,6 +65,8 @@ pub struct Fragment {
     pub tags: Vec<(String, String)>,
     /// The time of its cluster as the producer wrote it, in ns.
     pub cluster_time: i64,
+    /// Frames are missing between the fragment before it and this one.
+    pub after_loss: bool,
 }
 
 impl Fragment {
@@ -100,11 +102,26 @@ pub enum Event {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ResumePoint {
     /// The last fragment that came whole.
-    pub fragment_number: Option<FragmentNumber>,
-    /// What the service said to go on with behind that fragment.
-    pub continuation_token: Option<String>,
-    /// The fragment that was cut, and how many of its blocks had come.
-    pub partial: Option<(FragmentNumber, u64)>,
+    pub whole: Option<FragmentNumber>,
+    /// The fragment after it, of which the beginning came.
+    pub partial: Option<Partial>,
+}
+
+/// A fragment that has not come whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Partial {
+    pub number: FragmentNumber,
+    pub server_timestamp: Option<UnixTime>,
+    /// How many of its blocks have come.
+    pub blocks: u64,
+}
+
+impl ResumePoint {
+    /// Whether the fragment was given out whole, or lies before all that was.
+    fn is_past(&self, number: &FragmentNumber) -> bool {
+        self.whole.as_ref().is_some_and(|whole| number <= whole)
+            || self.partial.as_ref().is_some_and(|partial| *number < partial.number)
+    }
 }
 
 /// Puts elements together into fragments.
@@ -117,7 +134,17 @@ pub struct Assembler {
     tracks: Option<mkv::Tracks>,
     tags: Tags,
     state: State,
-    resume: ResumePoint,
+    whole: Option<FragmentNumber>,
+    resuming: Option<Resuming>,
+    duplicates: u64,
+}
+
+/// What a new connection has still to make good.
+#[derive(Debug)]
+struct Resuming {
+    point: ResumePoint,
+    /// Nothing says yet that the new connection begins where the old one ended.
+    after_loss: bool,
 }
 
 /// How far the fragment at hand has come.
@@ -127,7 +154,16 @@ enum State {
     #[default]
     Head,
     /// Its cluster has: `anchor` is that cluster's time, `cluster` that of the cluster at hand, both in ns.
-    Open { number: Option<FragmentNumber>, anchor: i64, cluster: i64, blocks: u64 },
+    Open {
+        number: Option<FragmentNumber>,
+        server_timestamp: Option<UnixTime>,
+        anchor: i64,
+        cluster: i64,
+        blocks: u64,
+        skip: u64,
+    },
+    /// It was given out whole before, and is not again.
+    Duplicate(FragmentNumber),
 }
 
 impl Assembler {
@@ -166,10 +202,32 @@ impl Assembler {
     /// Where to go on if the connection ends here.
     pub fn resume_point(&self) -> ResumePoint {
         let partial = match &self.state {
-            State::Open { number: Some(number), blocks, .. } => Some((number.clone(), *blocks)),
-            State::Open { number: None, .. } | State::Head => None,
+            State::Open { number: Some(number), server_timestamp, blocks, skip, .. } => Some(Partial {
+                number: number.clone(),
+                server_timestamp: *server_timestamp,
+                // Cut again before all that came the first time did.
+                blocks: *blocks.max(skip),
+            }),
+            _ => self.resuming.as_ref().and_then(|resuming| resuming.point.partial.clone()),
         };
-        ResumePoint { partial, ..self.resume.clone() }
+        ResumePoint { whole: self.whole.clone(), partial }
+    }
+
+    /// A new connection begins, which was asked to go on at the [`resume_point`](Self::resume_point), or, where
+    /// `after_loss`, at the earliest there is. What was given out does not come again.
+    pub fn resume(&mut self, after_loss: bool) {
+        let point = self.resume_point();
+        self.document = Document::default();
+        self.info = mkv::Info::default();
+        self.tracks = None;
+        self.tags = Tags::default();
+        self.state = State::Head;
+        self.resuming = Some(Resuming { point, after_loss });
+    }
+
+    /// How many fragments came again and were dropped.
+    pub fn duplicates(&self) -> u64 {
+        self.duplicates
     }
 
     fn push_tags(&mut self, tags: Vec<mkv::Tag>) -> Result<Option<Event>, Error> {
@@ -178,6 +236,9 @@ impl Assembler {
         // A body whose documents hold several fragments: the number of the next one ends this one.
         let end = match &self.state {
             State::Open { number, .. } if tags_here.number.is_some() && tags_here.number != *number => {
+                self.end_of_fragment()
+            }
+            State::Duplicate(number) if tags_here.number.as_ref().is_some_and(|other| other != number) => {
                 self.end_of_fragment()
             }
             _ => None,
@@ -197,32 +258,62 @@ impl Assembler {
 
     fn push_cluster(&mut self, timestamp: u64, offset: u64) -> Result<Option<Event>, Error> {
         let time = ticks(timestamp, self.info.timestamp_scale);
-        if let State::Open { cluster, number: Some(_), .. } = &mut self.state
-            && self.tracks.is_none()
-        {
-            *cluster = time;
-            return Ok(None);
+        match &mut self.state {
+            State::Open { cluster, number: Some(_), .. } if self.tracks.is_none() => {
+                *cluster = time;
+                return Ok(None);
+            }
+            State::Duplicate(_) => return Ok(None),
+            State::Open { .. } | State::Head => {}
         }
         let header = self.take_header(offset)?;
-        let tags = &mut self.tags;
-        let fragment = Arc::new(Fragment {
+        let number = self.tags.number.take();
+        let server_timestamp = self.tags.server_timestamp.take();
+        let producer_timestamp = self.tags.producer_timestamp.take();
+        let tags = std::mem::take(&mut self.tags.producer);
+        let (resumed, after_loss) = match (&number, self.resuming.take()) {
+            (Some(number), Some(mut resuming)) if resuming.point.is_past(number) => {
+                // Where the last whole fragment comes again, all that follows it does.
+                resuming.after_loss &= resuming.point.whole.as_ref() != Some(number);
+                self.resuming = Some(resuming);
+                self.duplicates = self.duplicates.saturating_add(1);
+                self.state = State::Duplicate(number.clone());
+                return Ok(None);
+            }
+            (Some(number), Some(resuming)) => match resuming.point.partial {
+                Some(partial) if partial.number == *number => (Some(partial.blocks), false),
+                Some(_) => (None, true),
+                None => (None, resuming.after_loss),
+            },
+            (None, Some(resuming)) => (None, resuming.after_loss),
+            (_, None) => (None, false),
+        };
+        let skip = resumed.unwrap_or(0);
+        self.state =
+            State::Open { number: number.clone(), server_timestamp, anchor: time, cluster: time, blocks: 0, skip };
+        if resumed.is_some() {
+            return Ok(None);
+        }
+        Ok(Some(Event::Start(Arc::new(Fragment {
             header,
-            number: tags.number.take(),
-            producer_timestamp: tags.producer_timestamp.take(),
-            server_timestamp: tags.server_timestamp.take(),
-            tags: std::mem::take(&mut tags.producer),
+            number,
+            producer_timestamp,
+            server_timestamp,
+            tags,
             cluster_time: time,
-        });
-        self.state = State::Open { number: fragment.number.clone(), anchor: time, cluster: time, blocks: 0 };
-        Ok(Some(Event::Start(fragment)))
+            after_loss,
+        }))))
     }
 
     fn push_block(&mut self, block: mkv::Block) -> Option<Event> {
         let scale = i64::try_from(self.info.timestamp_scale).unwrap_or(i64::MAX);
-        let State::Open { anchor, cluster, blocks, .. } = &mut self.state else {
+        let State::Open { anchor, cluster, blocks, skip, .. } = &mut self.state else {
             return None;
         };
         *blocks = blocks.saturating_add(1);
+        if *blocks <= *skip {
+            return None;
+        }
         let in_cluster = i64::from(block.relative_timestamp).saturating_mul(scale);
         let offset = cluster.saturating_sub(*anchor).saturating_add(in_cluster);
         Some(Event::Block(block, offset))
@@ -244,16 +335,21 @@ impl Assembler {
         Ok(same)
     }
 
+    fn is_past(&self, number: &FragmentNumber) -> bool {
+        self.resuming.as_ref().is_some_and(|resuming| resuming.point.is_past(number))
+    }
+
     /// Ends the fragment at hand, also one that never had a cluster.
     fn end_of_fragment(&mut self) -> Option<Event> {
         let tags = std::mem::take(&mut self.tags);
         let number = match std::mem::take(&mut self.state) {
             State::Open { number, .. } => number,
-            State::Head => Some(tags.number?),
+            State::Duplicate(_) => return None,
+            // One without frames.
+            State::Head => Some(tags.number.filter(|number| !self.is_past(number))?),
         };
         if number.is_some() {
-            self.resume.fragment_number = number.clone();
-            self.resume.continuation_token = tags.continuation_token.clone();
+            self.whole = number.clone();
         }
         Some(Event::End(FragmentEnd {
             number,

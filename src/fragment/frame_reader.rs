@@ -19,7 +19,7 @@ pub struct TimedBlock {
     pub pts: u64,
     /// How long one of its frames lasts, in ns, where block or track tell.
     pub frame_duration: Option<u64>,
-    /// The clock jumped back here.
+    /// The clock jumped back here, or frames are missing before it.
     pub discont: bool,
 }
 
@@ -64,6 +64,10 @@ pub struct FrameReader {
     timeline: Timeline,
     range: Range,
     fragment: Option<Arc<Fragment>>,
+    /// Frames are missing before the next one.
+    lost: bool,
+    /// Capture time of the end of the last frame, in ns.
+    captured_until: Option<i64>,
 }
 
 impl FrameReader {
@@ -75,6 +79,8 @@ impl FrameReader {
             timeline: Timeline::new(),
             range,
             fragment: None,
+            lost: false,
+            captured_until: None,
         }
     }
 
@@ -104,7 +110,7 @@ impl FrameReader {
         Ok(None)
     }
 
-    /// The body has ended.
+    /// Whether a body that ends here ends between two elements.
     ///
     /// # Errors
     ///
@@ -118,11 +124,29 @@ impl FrameReader {
         self.assembler.resume_point()
     }
 
+    /// The next bytes are those of a new connection, which was asked to go on at the
+    /// [`resume_point`](Self::resume_point), or, where `after_loss`, at the earliest there is.
+    pub fn resume(&mut self, after_loss: bool) {
+        self.reader.reset();
+        self.assembler.resume(after_loss);
+    }
+
+    /// How many fragments came again and were dropped.
+    pub fn duplicates(&self) -> u64 {
+        self.assembler.duplicates()
+    }
+
+    /// The capture time, in ns, of the end of the last frame.
+    pub fn captured_until(&self) -> Option<i64> {
+        self.captured_until
+    }
+
     fn start(&mut self, fragment: Arc<Fragment>) -> Output {
         if !self.range.holds_start_of(&fragment) {
             return Output::RangeEnd;
         }
         self.timeline.begin_fragment(fragment.start());
+        self.lost |= fragment.after_loss;
         self.fragment = Some(Arc::clone(&fragment));
         Output::Start(fragment)
     }
@@ -147,6 +171,14 @@ impl FrameReader {
         // Blocks of a track that the header does not have share one place behind those that it has.
         let place = track.unwrap_or(header.tracks.tracks.len());
         let placement = self.timeline.place(place, capture_time, lasts);
-        Some(TimedBlock { block, track, capture_time, pts: placement.pts, frame_duration, discont: placement.discont })
+        self.captured_until = Some(capture_time.saturating_add_unsigned(lasts.unwrap_or(0)));
+        Some(TimedBlock {
+            block,
+            track,
+            capture_time,
+            pts: placement.pts,
+            frame_duration,
+            discont: placement.discont | std::mem::take(&mut self.lost),
+        })
     }
 }

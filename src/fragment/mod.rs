@@ -9,7 +9,7 @@ mod tags;
 mod timeline;
 mod unix_time;
 
-pub use assembler::{Assembler, Document, Event, Fragment, FragmentEnd, Header, ResumePoint};
+pub use assembler::{Assembler, Document, Event, Fragment, FragmentEnd, Header, Partial, ResumePoint};
 pub use error::Error;
 pub use frame_reader::{FrameReader, Output, TimedBlock};
 pub use number::FragmentNumber;

@@ -19,6 +19,8 @@ pub enum Error {
     Fragment(#[from] fragment::Error),
     #[error(transparent)]
     Output(#[from] output::Error),
+    #[error("the connection ended early again and again, at last because {0}")]
+    Interrupted(String),
     #[error("downstream refused the caps {0}")]
     Refused(gst::Caps),
 }
@@ -43,6 +45,9 @@ impl Error {
             ),
             Self::Fragment(error @ fragment::Error::NoTracks { .. }) => {
                 gst::error_msg!(gst::StreamError::Demux, ("Stream {stream} cannot be read: {error}."), ["{error:?}"])
+            }
+            Self::Interrupted(_) => {
+                gst::error_msg!(Resource::Read, ("The connection to stream {stream} broke."), ["{self}"])
             }
             Self::Output(error) => {
                 gst::error_msg!(gst::CoreError::Negotiation, ("Not negotiated: {error}."), ["{error:?}"])
@@ -104,7 +109,7 @@ fn aws_message(error: &aws::Error, stream: &str) -> gst::ErrorMessage {
                 }
             }
         }
-        aws::Error::Unreachable { .. } => {
+        aws::Error::Unreachable { .. } | aws::Error::Silent { .. } => {
             gst::error_msg!(Resource::OpenRead, ("Kinesis Video could not be reached."), ["{error}"])
         }
         aws::Error::Response { .. } | aws::Error::Request { .. } | aws::Error::NoDataEndpoint => {

@@ -11,7 +11,8 @@ use gst_base::subclass::prelude::*;
 use tokio::sync::watch;
 
 use super::error::Error;
-use super::session::{Ending, Session, Step};
+use super::notice::Notice;
+use super::session::{Session, Step};
 use super::settings::{Plan, Settings};
 use crate::fragment::Fragment;
 use crate::output::{self, Item};
@@ -170,7 +171,7 @@ impl KvsSrc {
         match std::mem::replace(&mut *state, State::Busy) {
             State::Reading(session) => Ok(session),
             State::Started(plan) => match runtime() {
-                Ok(runtime) => Ok(Box::new(Session::open(runtime.handle(), &plan))),
+                Ok(runtime) => Ok(Box::new(Session::new(runtime.handle(), &plan))),
                 Err(error) => {
                     *state = State::Ended;
                     drop(state);
@@ -197,12 +198,9 @@ impl KvsSrc {
                     self.obj().set_caps(&caps).map_err(|_| Error::Refused(caps))?;
                 }
                 Step::Negotiate(fragment) => self.negotiate_fragment(session, &fragment)?,
-                Step::Receive => match self.receive(session)? {
-                    Some(Ok(bytes)) => session.push(bytes),
-                    Some(Err(error)) => return Err(self.ended(session, Some(error))),
-                    None => return Err(self.ended(session, None)),
-                },
-                Step::RangeEnd => return Err(Stop::End),
+                Step::Notice(notice) => self.tell(&notice),
+                Step::Receive => self.receive(session)?,
+                Step::End => return Err(Stop::End),
             }
         }
     }
@@ -213,34 +211,29 @@ impl KvsSrc {
         session.begin(fragment, &downstream)
     }
 
-    /// Waits for bytes until a flush.
-    fn receive(&self, session: &mut Session) -> Result<Option<Result<bytes::Bytes, crate::aws::Error>>, Stop> {
+    /// Waits for the next thing that the connection brings, or a flush.
+    fn receive(&self, session: &mut Session) -> Result<(), Stop> {
         let runtime = runtime().map_err(Error::from)?;
         let mut flushing = self.flushing.subscribe();
         runtime.block_on(async {
             tokio::select! {
                 biased;
                 _ = flushing.wait_for(|flushing| *flushing) => Err(Stop::Flushing),
-                received = session.receive() => Ok(received),
+                received = session.receive() => Ok(received?),
             }
         })
     }
 
-    /// What the end of the connection comes to.
-    fn ended(&self, session: &Session, error: Option<crate::aws::Error>) -> Stop {
-        match session.ending(error) {
-            Ok(Ending::Clean) => {
-                gst::debug!(CAT, imp = self, "The connection ended; {}", session.resume_hint());
-            }
-            Ok(Ending::Cut(reason)) => gst::element_imp_warning!(
-                self,
-                gst::ResourceError::Read,
-                ("The connection ended in the middle of the stream's data."),
-                ["{reason}; {}", session.resume_hint()]
-            ),
-            Err(error) => return Stop::Failed(error),
+    /// Tells the application: of connections by element messages, of missing media by warnings.
+    fn tell(&self, notice: &Notice) {
+        gst::debug!(CAT, imp = self, "{notice}");
+        if let Some(structure) = notice.connection_message() {
+            // Fails only where nobody has a bus to listen to.
+            let _ = self.obj().post_message(gst::message::Element::builder(structure).src(&*self.obj()).build());
+            return;
         }
-        Stop::End
+        let reason = if let Notice::Cut { reason } = notice { reason } else { "" };
+        gst::element_imp_warning!(self, gst::ResourceError::Read, ("{notice}."), ["{reason}"]);
     }
 
     fn fail(&self, error: &Error) -> gst::FlowError {

@@ -5,6 +5,8 @@ use gst::prelude::*;
 
 mod error;
 mod imp;
+mod link;
+mod notice;
 mod session;
 mod settings;
 

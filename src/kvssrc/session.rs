@@ -1,23 +1,48 @@
-//! One reading of a stream: the connection, what it has said so far, and what is to go out.
+//! One reading of a stream over all its connections: what has come, what is to go out, and how it goes on.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 
 use super::error::Error;
-use super::settings::Plan;
-use crate::aws::{self, Connection};
-use crate::fragment::{Fragment, FrameReader, Header, Output};
+use super::link::{Event, Link};
+use super::notice::Notice;
+use super::settings::{Patience, Plan};
+use crate::aws::{self, Consumer, Recovery, StartSelector};
+use crate::fragment::{self, Fragment, FrameReader, Header, Output, UnixTime};
 use crate::output::{self, Item, Queue, TrackSelector, Writer};
 
-/// From the bytes of a connection to the items of a pad.
+/// How long the head of a stream is watched for more of a range that is over.
+const IDLE_IN_THE_PAST: Duration = Duration::from_secs(10);
+
+/// From the bytes of connections to the items of a pad.
 pub struct Session {
-    connection: Connection,
+    link: Link,
     frames: FrameReader,
     track: Option<TrackSelector>,
     writing: Option<(Arc<Header>, Writer)>,
     queue: Queue,
+    notices: VecDeque<Notice>,
+    /// The start that was asked for, and the one that the connection at hand began with.
+    first_start: StartSelector,
+    start: StartSelector,
+    end: Option<UnixTime>,
+    patience: Patience,
+    /// Nothing more will be asked of the service.
+    ended: bool,
+    /// The connection at hand has brought something new.
+    progressed: bool,
+    /// Any connection has.
+    anything: bool,
+    /// Refused credentials have been loaded again since anything came.
+    credentials_tried: bool,
+    /// Since when nothing new has come, though a connection stood and somebody waited.
+    idle_since: Instant,
+    /// When the wait before this one ended.
+    waited_until: Instant,
 }
 
 /// What a session asks of its element.
@@ -25,32 +50,45 @@ pub struct Session {
 pub enum Step {
     /// Push this.
     Item(Item),
+    /// Tell the application.
+    Notice(Notice),
     /// Ask downstream what it takes, and go on with [`Session::begin`].
     Negotiate(Arc<Fragment>),
     /// Wait for [`Session::receive`].
     Receive,
-    /// The end that was asked for.
-    RangeEnd,
+    /// All that was asked for has gone out.
+    End,
 }
 
-/// How a connection ended that delivered all that came.
-#[derive(Debug)]
-pub enum Ending {
-    /// Between two elements.
+/// Why a connection is over.
+enum Failure {
     Clean,
-    /// Inside one; the reason is for people.
-    Cut(String),
+    Call(aws::Error),
+    Body(fragment::Error),
 }
 
 impl Session {
-    /// Opens the connection; nothing is awaited here.
-    pub fn open(runtime: &Handle, plan: &Plan) -> Self {
+    /// Nothing is asked of the service yet.
+    pub fn new(runtime: &Handle, plan: &Plan) -> Self {
+        let consumer = Consumer::new(runtime, plan.request.clone());
+        let start = plan.request.start.clone();
         Self {
-            connection: Connection::open(runtime, plan.request.clone()),
+            link: Link::new(consumer, start.clone()),
             frames: FrameReader::new(plan.range),
             track: plan.track.clone(),
             writing: None,
             queue: Queue::new(),
+            notices: VecDeque::new(),
+            first_start: start.clone(),
+            start,
+            end: plan.range.end,
+            patience: plan.patience,
+            ended: false,
+            progressed: false,
+            anything: false,
+            credentials_tried: false,
+            idle_since: Instant::now(),
+            waited_until: Instant::now(),
         }
     }
 
@@ -58,27 +96,42 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// What the body holds cannot go on; all that came before it has gone out.
+    /// The stream cannot go on; all that came before has gone out.
     pub fn step(&mut self) -> Result<Step, Error> {
         loop {
             if let Some(item) = self.queue.pop_front() {
                 return Ok(Step::Item(item));
             }
-            match self.frames.next()? {
-                Some(Output::Start(fragment)) => match &mut self.writing {
-                    Some((header, writer)) if Arc::ptr_eq(header, &fragment.header) => {
-                        writer.begin_fragment(&fragment, &mut self.queue);
+            if let Some(notice) = self.notices.pop_front() {
+                return Ok(Step::Notice(notice));
+            }
+            match self.frames.next() {
+                Ok(Some(Output::Start(fragment))) => {
+                    self.progress();
+                    if fragment.after_loss {
+                        let from = self.frames.captured_until();
+                        self.notices.push_back(Notice::Missing { from, to: fragment.start() });
                     }
-                    _ => return Ok(Step::Negotiate(fragment)),
-                },
-                Some(Output::Block(block)) => {
+                    match &mut self.writing {
+                        Some((header, writer)) if Arc::ptr_eq(header, &fragment.header) => {
+                            writer.begin_fragment(&fragment, &mut self.queue);
+                        }
+                        _ => return Ok(Step::Negotiate(fragment)),
+                    }
+                }
+                Ok(Some(Output::Block(block))) => {
+                    if !self.progressed {
+                        self.progress();
+                    }
                     if let Some((_, writer)) = &mut self.writing {
                         writer.write(&block, &mut self.queue);
                     }
                 }
-                Some(Output::End(_)) => {}
-                Some(Output::RangeEnd) => return Ok(Step::RangeEnd),
-                None => return Ok(Step::Receive),
+                Ok(Some(Output::End(_))) => {}
+                Ok(Some(Output::RangeEnd)) => return Ok(Step::End),
+                Ok(None) if self.ended => return Ok(Step::End),
+                Ok(None) => return Ok(Step::Receive),
+                Err(error) => self.ended = self.over(Failure::Body(error))?,
             }
         }
     }
@@ -97,40 +150,156 @@ impl Session {
         Ok(())
     }
 
-    /// Waits for bytes; `None` at the end of the connection. Nothing is lost where the future is dropped.
-    pub async fn receive(&mut self) -> Option<Result<Bytes, aws::Error>> {
-        self.connection.next().await
-    }
-
-    /// Takes in received bytes.
-    pub fn push(&mut self, bytes: Bytes) {
-        self.frames.push(bytes);
-    }
-
-    /// What the end of the connection means, after all that it brought has gone out.
+    /// Waits for the next thing that the connection brings. Nothing is lost where the future is dropped.
     ///
     /// # Errors
     ///
-    /// It ended before it began, or with what is no cut.
-    pub fn ending(&self, error: Option<aws::Error>) -> Result<Ending, Error> {
-        match (error, self.frames.finish()) {
-            (None, Ok(())) => Ok(Ending::Clean),
-            (None, Err(cut)) => Ok(Ending::Cut(cut.to_string())),
-            (Some(error @ aws::Error::Body { .. }), _) => Ok(Ending::Cut(error.to_string())),
-            (Some(error), _) => Err(error.into()),
+    /// The connection failed in a way that no other connection would mend.
+    pub async fn receive(&mut self) -> Result<(), Error> {
+        // Time in which nobody waited, as while the pipeline was paused, is no time in which nothing came.
+        self.idle_since += self.waited_until.elapsed();
+        self.waited_until = Instant::now();
+        let idle = self.idle_timeout().map(|timeout| self.idle_since + timeout);
+        let event = self.link.next(idle).await;
+        self.waited_until = Instant::now();
+        match event {
+            Event::Connecting(attempt) => {
+                self.idle_since = self.waited_until;
+                self.notices.push_back(Notice::Connecting { attempt });
+            }
+            Event::Connected => self.notices.push_back(Notice::Connected),
+            Event::Bytes(bytes) => self.frames.push(bytes),
+            Event::Over(None) => self.ended = self.over(Failure::Clean)?,
+            Event::Over(Some(error)) => self.ended = self.over(Failure::Call(error))?,
+            Event::Idle => self.ended = true,
+        }
+        Ok(())
+    }
+
+    /// How long nothing new may come before that is the end.
+    fn idle_timeout(&self) -> Option<Duration> {
+        self.patience.idle.or_else(|| self.end_is_past().then_some(IDLE_IN_THE_PAST))
+    }
+
+    fn end_is_past(&self) -> bool {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.end.is_some_and(|end| u128::try_from(end.nanoseconds()).is_ok_and(|end| end <= now.as_nanos()))
+    }
+
+    fn progress(&mut self) {
+        self.progressed = true;
+        self.anything = true;
+        self.credentials_tried = false;
+        self.idle_since = Instant::now();
+        self.link.progressed();
+    }
+
+    /// A connection is over: prepares the next one; whether that is the end of the stream instead.
+    fn over(&mut self, failure: Failure) -> Result<bool, Error> {
+        let progressed = std::mem::take(&mut self.progressed);
+        let point = self.frames.resume_point();
+        let resumable = point.whole.is_some() || point.partial.is_some();
+        let cut = self.frames.finish().err();
+
+        let mut reason = match (&failure, &cut) {
+            (Failure::Clean, None) => "the service ended it".to_owned(),
+            (Failure::Clean, Some(cut)) => format!("it was cut: {cut}"),
+            (Failure::Call(error), _) => error.to_string(),
+            (Failure::Body(error), _) => error.to_string(),
+        };
+        if self.anything && !resumable {
+            // Nothing tells two fragments of such a stream apart.
+            return match failure {
+                Failure::Clean | Failure::Call(aws::Error::Body { .. } | aws::Error::Silent { .. }) => {
+                    if cut.is_some() || !matches!(failure, Failure::Clean) {
+                        self.notices.push_back(Notice::Cut { reason });
+                    }
+                    Ok(true)
+                }
+                Failure::Call(error) => Err(error.into()),
+                Failure::Body(error) => Err(error.into()),
+            };
+        }
+        if matches!(failure, Failure::Clean) && cut.is_none() && !progressed && self.end_is_past() {
+            return Ok(true);
+        }
+
+        let is_failure = !matches!(failure, Failure::Clean) || cut.is_some();
+        let recovery = match &failure {
+            Failure::Clean => Recovery::Retry,
+            Failure::Call(error) => error.recovery(),
+            Failure::Body(error) => recovery_of(error),
+        };
+        let mut after_loss = false;
+        let mut at_once = progressed;
+        self.start = match recovery {
+            Recovery::Retry => self.start_behind(&point),
+            Recovery::RetryOnce if !self.credentials_tried => {
+                self.credentials_tried = true;
+                at_once = true;
+                self.start_behind(&point)
+            }
+            Recovery::StartElsewhere
+                if self.start != StartSelector::Earliest && (resumable || self.start.is_a_time()) =>
+            {
+                reason.push_str(", so that reading goes on with the earliest fragment there is");
+                after_loss = resumable;
+                at_once = true;
+                StartSelector::Earliest
+            }
+            Recovery::RetryOnce | Recovery::StartElsewhere | Recovery::None => return Err(failure.into()),
+        };
+        if is_failure && !progressed && self.link.has_failed_for(self.retry_timeout()) {
+            return Err(match failure {
+                Failure::Clean => Error::Interrupted(reason),
+                failure => failure.into(),
+            });
+        }
+        self.frames.resume(after_loss);
+        let delay = self.link.reconnect(self.start.clone(), at_once);
+        self.notices.push_back(Notice::Reconnecting { reason, delay });
+        Ok(false)
+    }
+
+    /// The start selector of a connection that goes on at the point.
+    fn start_behind(&self, point: &fragment::ResumePoint) -> StartSelector {
+        match (&point.whole, &point.partial) {
+            (Some(whole), _) => StartSelector::AfterFragment(whole.clone()),
+            // The first fragment of all was cut: the one that holds the moment at which it was received is itself.
+            (None, Some(fragment::Partial { server_timestamp: Some(received), .. })) => {
+                StartSelector::ServerTimestamp(*received)
+            }
+            _ => self.first_start.clone(),
         }
     }
 
-    /// Where a next session would go on, for people.
-    pub fn resume_hint(&self) -> String {
-        let point = self.frames.resume_point();
-        match (point.fragment_number, point.partial) {
-            (Some(whole), Some((partial, blocks))) => {
-                format!("fragment {whole} was the last whole one, {blocks} blocks of {partial} came after it")
-            }
-            (Some(whole), None) => format!("fragment {whole} was the last whole one"),
-            (None, Some((partial, blocks))) => format!("{blocks} blocks of fragment {partial} came"),
-            (None, None) => "no fragment came".to_owned(),
+    /// How long calls may fail in a row; `None`: for ever.
+    fn retry_timeout(&self) -> Option<Duration> {
+        self.patience.for_failures(self.end.is_some())
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Clean => Self::Interrupted("the service ended the connection".to_owned()),
+            Failure::Call(error) => error.into(),
+            Failure::Body(error) => error.into(),
         }
+    }
+}
+
+/// Whether a new connection may do better than one whose body held this.
+///
+/// From the error ids of `GetMedia` in the
+/// [API reference](https://docs.aws.amazon.com/kinesisvideostreams/latest/dg/API_dataplane_GetMedia.html).
+fn recovery_of(error: &fragment::Error) -> Recovery {
+    match error {
+        fragment::Error::Service { id, .. } => match id.as_str() {
+            "3002" | "4503" | "5000" => Recovery::Retry,
+            "4000" => Recovery::StartElsewhere,
+            _ => Recovery::None,
+        },
+        fragment::Error::Matroska(_) | fragment::Error::NoTracks { .. } => Recovery::None,
     }
 }

@@ -1,6 +1,7 @@
 //! The element's properties, and what they mean together.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use gst::glib;
 use gst::prelude::*;
@@ -43,6 +44,45 @@ pub struct Settings {
     continuation_token: Option<String>,
     end_timestamp: Option<String>,
     track: Option<String>,
+    limits: Limits,
+}
+
+/// The properties that are numbers.
+#[derive(Clone, Debug)]
+struct Limits {
+    connect_timeout: u64,
+    read_timeout: u64,
+    idle_timeout: u64,
+    retry_timeout: i64,
+    max_buffered_bytes: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connect_timeout: 5000,
+            read_timeout: 30_000,
+            idle_timeout: 0,
+            retry_timeout: -1,
+            max_buffered_bytes: 4 << 20,
+        }
+    }
+}
+
+/// How long a stream that brings nothing is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// While the service has nothing new; `None`: as long as the range says.
+    pub idle: Option<Duration>,
+    /// While calls fail; `None`: as long as the range says.
+    pub retry: Option<Duration>,
+}
+
+impl Patience {
+    /// How long calls may fail in a row: for ever where the stream is followed for ever.
+    pub fn for_failures(self, has_end: bool) -> Option<Duration> {
+        self.retry.or_else(|| has_end.then_some(Duration::from_secs(300)))
+    }
 }
 
 /// What the properties ask for.
@@ -51,6 +91,7 @@ pub struct Plan {
     pub request: Request,
     pub range: Range,
     pub track: Option<TrackSelector>,
+    pub patience: Patience,
 }
 
 /// Properties that make no sense, alone or together.
@@ -79,6 +120,16 @@ impl Settings {
             let string = |name: &'static str, nick: &'static str, blurb: &'static str| {
                 glib::ParamSpecString::builder(name).nick(nick).blurb(blurb).mutable_ready()
             };
+            let milliseconds = |name: &'static str, nick: &'static str, blurb: &'static str, minimum, default| {
+                glib::ParamSpecUInt64::builder(name)
+                    .nick(nick)
+                    .blurb(blurb)
+                    .minimum(minimum)
+                    .default_value(default)
+                    .mutable_ready()
+                    .build()
+            };
+            let limits = Limits::default();
             vec![
                 string("stream", "Stream", "Name or ARN of the Kinesis Video stream to read").build(),
                 string("stream-name", "Stream name", "The same as stream, as kvssink spells it").build(),
@@ -153,6 +204,45 @@ impl Settings {
                      first video track that fits, else the first that fits)",
                 )
                 .build(),
+                milliseconds(
+                    "connect-timeout",
+                    "Connect timeout",
+                    "How long a connection may take to come about, in ms",
+                    1,
+                    limits.connect_timeout,
+                ),
+                milliseconds(
+                    "read-timeout",
+                    "Read timeout",
+                    "How long the service may send nothing before the connection is made anew, in ms",
+                    1,
+                    limits.read_timeout,
+                ),
+                milliseconds(
+                    "idle-timeout",
+                    "Idle timeout",
+                    "How long the stream may have no new fragment before that is its end, in ms (0 = for ever, or 10 s \
+                     once end-timestamp has passed)",
+                    0,
+                    limits.idle_timeout,
+                ),
+                glib::ParamSpecInt64::builder("retry-timeout")
+                    .nick("Retry timeout")
+                    .blurb(
+                        "How long failing calls are tried again before the last error ends the stream, in ms (0 = not \
+                         at all, -1 = for ever without end-timestamp, else 5 minutes)",
+                    )
+                    .minimum(-1)
+                    .default_value(limits.retry_timeout)
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecUInt::builder("max-buffered-bytes")
+                    .nick("Maximum buffered bytes")
+                    .blurb("How much is read ahead of a pipeline that is paused or slow, in bytes")
+                    .minimum(1)
+                    .default_value(limits.max_buffered_bytes)
+                    .mutable_ready()
+                    .build(),
             ]
         });
         PROPERTIES.as_ref()
@@ -160,10 +250,15 @@ impl Settings {
 
     /// Sets a property; `false` where there is none of that name and type.
     pub fn set(&mut self, name: &str, value: &glib::Value) -> bool {
-        if name == "start-selector" {
-            let Ok(selector) = value.get() else { return false };
-            self.start_selector = selector;
-            return true;
+        let limits = &mut self.limits;
+        match name {
+            "start-selector" => return assign(&mut self.start_selector, value),
+            "connect-timeout" => return assign(&mut limits.connect_timeout, value),
+            "read-timeout" => return assign(&mut limits.read_timeout, value),
+            "idle-timeout" => return assign(&mut limits.idle_timeout, value),
+            "retry-timeout" => return assign(&mut limits.retry_timeout, value),
+            "max-buffered-bytes" => return assign(&mut limits.max_buffered_bytes, value),
+            _ => {}
         }
         match (self.text_mut(name), value.get::<Option<String>>()) {
             (Some(text), Ok(value)) => {
@@ -186,6 +281,11 @@ impl Settings {
             "continuation-token" => self.continuation_token.to_value(),
             "end-timestamp" => self.end_timestamp.to_value(),
             "track" => self.track.to_value(),
+            "connect-timeout" => self.limits.connect_timeout.to_value(),
+            "read-timeout" => self.limits.read_timeout.to_value(),
+            "idle-timeout" => self.limits.idle_timeout.to_value(),
+            "retry-timeout" => self.limits.retry_timeout.to_value(),
+            "max-buffered-bytes" => self.limits.max_buffered_bytes.to_value(),
             _ => return None,
         })
     }
@@ -216,9 +316,16 @@ impl Settings {
                 region: self.aws_region.clone(),
                 endpoint_url: self.endpoint_url.clone(),
                 credentials: self.credentials()?,
+                connect_timeout: Duration::from_millis(self.limits.connect_timeout),
+                read_timeout: Duration::from_millis(self.limits.read_timeout),
+                max_buffered_bytes: usize::try_from(self.limits.max_buffered_bytes).unwrap_or(usize::MAX),
             },
             range: Range { clock, end },
             track: self.track.as_deref().and_then(TrackSelector::new),
+            patience: Patience {
+                idle: (self.limits.idle_timeout > 0).then_some(Duration::from_millis(self.limits.idle_timeout)),
+                retry: u64::try_from(self.limits.retry_timeout).ok().map(Duration::from_millis),
+            },
         })
     }
 
@@ -309,6 +416,13 @@ impl Settings {
             }
         })
     }
+}
+
+fn assign<'a, T: glib::value::FromValue<'a> + 'a>(field: &mut T, value: &'a glib::Value) -> bool
+where
+    T::Checker: glib::value::ValueTypeChecker,
+{
+    value.get().map(|value| *field = value).is_ok()
 }
 
 fn nick(selector: StartSelectorType) -> &'static str {

@@ -1,0 +1,5 @@
+//! The fragment room alone: bytes in, frames out, over any number of connections.
+
+#[path = "../kvssrc/body.rs"]
+mod body;
+mod resume;
