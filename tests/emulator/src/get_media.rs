@@ -25,6 +25,7 @@ pub(crate) struct Body {
     /// What is to be sent before anything else.
     ready: VecDeque<Bytes>,
     current: Option<(Arc<Fragment>, usize)>,
+    /// Whether to end where nothing more is stored, unless the stream says otherwise.
     end_at_head: bool,
     ended: bool,
     fault: Option<Fault>,
@@ -49,14 +50,13 @@ enum Position {
 pub(crate) fn get_media(context: &Context, request: &Value, fault: Option<Fault>) -> Result<Body, ServiceError> {
     let stream = control::find_stream(context, request)?;
     let position = position(request)?;
-    let end_at_head = stream.end_at_head().unwrap_or(context.end_at_head);
     let mut body = Body {
         changes: stream.follow(),
         stream,
         position,
         ready: VecDeque::new(),
         current: None,
-        end_at_head,
+        end_at_head: context.end_at_head,
         ended: false,
         fault,
         whole_fragments: 0,
@@ -154,7 +154,7 @@ impl Body {
                         self.current = Some((fragment, 0));
                         continue;
                     }
-                    if self.end_at_head {
+                    if self.stream.end_at_head().unwrap_or(self.end_at_head) {
                         return None;
                     }
                 }

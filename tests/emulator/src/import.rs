@@ -24,12 +24,17 @@ pub(crate) fn fragments(bytes: &Bytes, start: Option<u64>) -> Result<Vec<NewFrag
     }
     let mut cuts = Vec::new();
     let mut offset: u64 = 0;
-    for document in &documents {
+    for document in documents {
+        if document.blocks.is_empty() && !document.media.is_empty() {
+            // Nothing to cut: an empty cluster is served as it is.
+            cuts.push((offset, Cut { begin: 0, duration: 0, cluster: document.media }, document.header));
+            continue;
+        }
         let mut end = offset;
-        for cut in cut(document)? {
+        for cut in cut(&document)? {
             let begin = offset.saturating_add(cut.begin);
             end = end.max(begin.saturating_add(cut.duration));
-            cuts.push((begin, cut, header(document)));
+            cuts.push((begin, cut, header(&document)));
         }
         offset = end;
     }

@@ -13,6 +13,7 @@ mod document;
 mod emulator;
 mod error;
 mod fault;
+mod flush;
 mod fragment;
 mod get_media;
 mod import;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -18,6 +19,9 @@ use crate::error::ServiceError;
 use crate::ingest::Ingest;
 use crate::server::{Context, ResponseBody};
 use crate::store::Stream;
+
+/// How long the rest of a refused body is still read.
+const LINGER: Duration = Duration::from_secs(5);
 
 /// The stream that the headers name.
 pub(crate) fn named_stream(headers: &HeaderMap) -> Option<String> {
@@ -38,7 +42,13 @@ pub(crate) async fn put_media(
     // A client that waits for "100 Continue" gets it only while its body is waited for, so before the answer.
     let expects = headers.contains_key(EXPECT);
     let goes_on = !expects || receive(&mut ingest, &mut body, &sender).await;
-    tokio::spawn(async move { while goes_on && receive(&mut ingest, &mut body, &sender).await {} });
+    tokio::spawn(async move {
+        while goes_on && receive(&mut ingest, &mut body, &sender).await {}
+        drop((ingest, sender));
+        // Closing at once would reset the connection, and the producer would never read why it was refused.
+        let rest = async { while let Some(Ok(_)) = body.frame().await {} };
+        let _ = tokio::time::timeout(LINGER, rest).await;
+    });
     let lines = stream::unfold(receiver, |mut receiver| async move {
         let line: Bytes = receiver.recv().await?;
         Some((Ok::<_, io::Error>(Frame::data(line)), receiver))

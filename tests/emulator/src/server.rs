@@ -26,6 +26,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::credentials::Credentials;
 use crate::error::ServiceError;
 use crate::fault::{Fault, Faults};
+use crate::flush::{Flushes, Flushing};
 use crate::record::{Operation, Records, RequestRecord};
 use crate::signature::{self, Payload};
 use crate::store::Store;
@@ -59,6 +60,12 @@ impl Context {
     }
 }
 
+/// The connection that a request came over.
+struct Connection {
+    number: u64,
+    flushes: Flushes,
+}
+
 /// Accepts connections for ever.
 pub(crate) async fn serve(context: Arc<Context>, listener: TcpListener, tls: Option<TlsAcceptor>) {
     let connections = AtomicU64::new(1);
@@ -87,9 +94,10 @@ async fn requests<S>(context: Arc<Context>, socket: S, http2: bool, number: u64)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let (socket, flushes) = Flushing::new(socket);
     let service = service_fn(move |request| {
-        let context = Arc::clone(&context);
-        async move { Ok::<_, Infallible>(answer(&context, request, number).await) }
+        let (context, connection) = (Arc::clone(&context), Connection { number, flushes: flushes.clone() });
+        async move { Ok::<_, Infallible>(answer(&context, request, connection).await) }
     });
     let builder = auto::Builder::new(TokioExecutor::new());
     let builder = if http2 { builder.http2_only() } else { builder.http1_only() };
@@ -97,7 +105,7 @@ where
     let _ = builder.serve_connection(TokioIo::new(socket), service).await;
 }
 
-async fn answer(context: &Arc<Context>, request: Request<Incoming>, connection: u64) -> Response<ResponseBody> {
+async fn answer(context: &Arc<Context>, request: Request<Incoming>, connection: Connection) -> Response<ResponseBody> {
     let operation = Operation::at(request.uri().path()).filter(|_| request.method() == Method::POST);
     let result = match operation {
         Some(operation) => dispatch(context, operation, request, connection).await,
@@ -119,12 +127,12 @@ async fn dispatch(
     context: &Arc<Context>,
     operation: Operation,
     request: Request<Incoming>,
-    connection: u64,
+    connection: Connection,
 ) -> Result<Response<ResponseBody>, ServiceError> {
     let (head, body) = request.into_parts();
     if operation == Operation::PutMedia {
         let stream = put_media::named_stream(&head.headers);
-        record(context, operation, &head, connection, stream.clone(), None);
+        record(context, operation, &head, connection.number, stream.clone(), None);
         signature::verify(&context.credentials, &context.region, &head, Payload::Streaming)?;
         strike(context, operation, stream.as_deref()).await?;
         return put_media::put_media(context, &head.headers, body).await;
@@ -136,7 +144,7 @@ async fn dispatch(
     let bytes = bytes.to_bytes();
     let json = serde_json::from_slice(&bytes).ok();
     let stream = json.as_ref().and_then(named_stream);
-    record(context, operation, &head, connection, stream.clone(), json.clone());
+    record(context, operation, &head, connection.number, stream.clone(), json.clone());
     signature::verify(&context.credentials, &context.region, &head, Payload::Whole(&bytes))?;
     let fault = strike(context, operation, stream.as_deref()).await?;
     let body: Value = json.filter(Value::is_object).ok_or_else(|| {
@@ -148,7 +156,7 @@ async fn dispatch(
         Operation::ListStreams => control::list_streams(context, &body),
         Operation::GetDataEndpoint => control::get_data_endpoint(context, &body, &signature::authority(&head)),
         Operation::GetMedia | Operation::PutMedia => {
-            return Ok(media_response(get_media::get_media(context, &body, fault)?));
+            return Ok(media_response(get_media::get_media(context, &body, fault)?, connection.flushes));
         }
     }
     .map(|answer| json_response(StatusCode::OK, &answer))
@@ -192,10 +200,14 @@ fn named_stream(body: &Value) -> Option<String> {
     name.or_else(arn).map(str::to_owned)
 }
 
-fn media_response(body: get_media::Body) -> Response<ResponseBody> {
-    let frames = stream::unfold(body, |mut body| async move {
+fn media_response(body: get_media::Body, flushes: Flushes) -> Response<ResponseBody> {
+    let frames = stream::unfold((body, flushes), |(mut body, mut flushes)| async move {
         let next = body.next().await?;
-        Some((next.map(Frame::data), body))
+        if next.is_err() {
+            // The connection drops what it has not sent when a body fails: all before the cut is to arrive.
+            flushes.next().await;
+        }
+        Some((next.map(Frame::data), (body, flushes)))
     });
     let mut response = Response::new(StreamBody::new(frames).boxed_unsync());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("video/webm"));

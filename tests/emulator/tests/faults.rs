@@ -1,0 +1,173 @@
+//! Each fault strikes as it is told, as often as it is told.
+
+mod client;
+mod media;
+
+use std::time::Duration;
+
+use client::{Client, read_until};
+use http_body_util::BodyExt;
+use hyper::StatusCode;
+use hyper::body::Incoming;
+use kvs_emulator::{ANY_STREAM, Emulator, Fault, Operation, Repeat};
+use media::{chunks, fragment};
+use serde_json::{Value, json};
+
+fn stored() -> Emulator {
+    let emulator = Emulator::builder().end_at_head(true).start().unwrap();
+    for second in 0..3 {
+        emulator.put_fragment("demo", fragment(second * 1000, second * 1000)).unwrap();
+    }
+    emulator
+}
+
+fn earliest() -> Value {
+    json!({ "StreamName": "demo", "StartSelector": { "StartSelectorType": "EARLIEST" } })
+}
+
+/// Reads until the body ends; tells whether it was cut.
+async fn drain(mut body: Incoming) -> (Vec<u8>, bool) {
+    let mut seen = Vec::new();
+    while let Some(frame) = body.frame().await {
+        match frame {
+            Ok(frame) => seen.extend_from_slice(frame.data_ref().unwrap()),
+            Err(_) => return (seen, true),
+        }
+    }
+    (seen, false)
+}
+
+async fn cut_exactly(emulator: &Emulator, http2: bool) {
+    let client = Client { http2, ..Client::new(emulator) };
+    let (whole, cut) = drain(client.open("/getMedia", &earliest()).await.into_body()).await;
+    assert!(!cut);
+    for limit in [0, 1, 700, whole.len() - 1] {
+        emulator.set_fault("demo", Fault::CutAfter(limit as u64), Repeat::Once);
+        let (seen, cut) = drain(client.open("/getMedia", &earliest()).await.into_body()).await;
+        // The body says how far behind it is, in digits that change.
+        assert_eq!((seen.len(), cut), (limit, true));
+    }
+    let (again, cut) = drain(client.open("/getMedia", &earliest()).await.into_body()).await;
+    assert_eq!((again.len(), cut), (whole.len(), false));
+}
+
+#[tokio::test]
+async fn a_body_is_cut_after_exactly_so_many_bytes() {
+    cut_exactly(&stored(), false).await;
+}
+
+#[tokio::test]
+async fn a_body_under_tls_is_cut_after_exactly_so_many_bytes() {
+    for http2 in [false, true] {
+        let emulator = Emulator::builder().tls(true).end_at_head(true).start().unwrap();
+        emulator.put_fragment("demo", fragment(0, 0)).unwrap();
+        cut_exactly(&emulator, http2).await;
+    }
+}
+
+#[tokio::test]
+async fn a_large_body_is_cut_after_exactly_so_many_bytes() {
+    let emulator = Emulator::builder().start().unwrap();
+    let body: bytes::Bytes = (0..1_000_000_u64).flat_map(u64::to_le_bytes).collect();
+    emulator.serve_verbatim("demo", body.clone()).unwrap();
+    emulator.set_fault("demo", Fault::CutAfter(7_654_321), Repeat::Once);
+    let (seen, cut) = drain(Client::new(&emulator).open("/getMedia", &earliest()).await.into_body()).await;
+    assert!(cut && seen == body[..7_654_321]);
+}
+
+#[tokio::test]
+async fn a_body_stalls_after_exactly_so_many_bytes() {
+    let emulator = stored();
+    emulator.set_fault("demo", Fault::StallAfter(500), Repeat::Always);
+    let mut body = Client::new(&emulator).open("/getMedia", &earliest()).await.into_body();
+    let mut seen = Vec::new();
+    while seen.len() < 500 {
+        seen.extend_from_slice(body.frame().await.unwrap().unwrap().data_ref().unwrap());
+    }
+    assert_eq!(seen.len(), 500);
+    assert!(tokio::time::timeout(Duration::from_millis(100), body.frame()).await.is_err());
+    emulator.clear_faults("demo");
+    let (rest, cut) = drain(Client::new(&emulator).open("/getMedia", &earliest()).await.into_body()).await;
+    assert!(rest.len() > 500 && !cut);
+}
+
+#[tokio::test]
+async fn a_body_ends_after_so_many_fragments() {
+    let emulator = stored();
+    emulator.set_fault("demo", Fault::EndAfterFragments(2), Repeat::Once);
+    let (seen, cut) = drain(Client::new(&emulator).open("/getMedia", &earliest()).await.into_body()).await;
+    assert!(!cut);
+    assert_eq!(chunks(&seen.into()).len(), 2);
+}
+
+#[tokio::test]
+async fn a_body_carries_the_error_tags() {
+    for after in [0, 2] {
+        let emulator = stored();
+        let fault = Fault::BodyErrorTag { code: "KMS_KEY_ACCESS_DENIED".into(), id: 4500, after };
+        emulator.set_fault("demo", fault, Repeat::Once);
+        let (seen, cut) = drain(Client::new(&emulator).open("/getMedia", &earliest()).await.into_body()).await;
+        let chunks = chunks(&seen.into());
+        assert_eq!((chunks.len() as u64, cut), (after + 1, false));
+        let last = chunks.last().unwrap();
+        assert_eq!(last.tags.len(), 2);
+        assert_eq!((last.tag("ERROR_CODE"), last.tag("ERROR_ID")), (Some("KMS_KEY_ACCESS_DENIED"), Some("4500")));
+    }
+}
+
+#[tokio::test]
+async fn an_operation_answers_an_error_by_name_so_many_times() {
+    let emulator = stored();
+    let client = Client::new(&emulator);
+    let fault = Fault::http(Operation::GetDataEndpoint, 400, "ThrottlingException", "Rate exceeded");
+    emulator.set_fault("demo", fault, Repeat::Times(2));
+    let request = json!({ "StreamName": "demo", "APIName": "GET_MEDIA" });
+    for _ in 0..2 {
+        let answer = client.call("/getDataEndpoint", &request).await;
+        assert_eq!((answer.status, answer.error_type()), (StatusCode::BAD_REQUEST, "ThrottlingException"));
+        assert_eq!(answer.json(), json!({ "Message": "Rate exceeded" }));
+        assert_eq!(answer.header("x-amzn-requestid").len(), 36);
+    }
+    assert_eq!(client.call("/getDataEndpoint", &request).await.status, StatusCode::OK);
+    assert_eq!(client.call("/getMedia", &earliest()).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_media_operation_names_its_error_in_both_headers() {
+    let emulator = stored();
+    let fault = Fault::http(Operation::GetMedia, 400, "ConnectionLimitExceededException", "Too many connections");
+    emulator.set_fault(ANY_STREAM, fault, Repeat::Once);
+    let answer = Client::new(&emulator).call("/getMedia", &earliest()).await;
+    assert_eq!(answer.error_type(), "ConnectionLimitExceededException");
+    assert_eq!(answer.header("x-amz-errortype"), "ConnectionLimitExceededException");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_request_hangs() {
+    let emulator = stored();
+    emulator.set_fault("demo", Fault::HangRequest { operation: Operation::GetMedia }, Repeat::Once);
+    let client = Client::new(&emulator);
+    let hanging = tokio::spawn(async move { client.call("/getMedia", &earliest()).await.status });
+    let arrived = |request: &kvs_emulator::RequestRecord| request.operation == Operation::GetMedia;
+    let request = emulator.wait_for_request(arrived, Duration::from_secs(10)).unwrap();
+    assert_eq!((request.stream.as_deref(), &request.body), (Some("demo"), &earliest()));
+    assert!(!hanging.is_finished());
+    let second = Client::new(&emulator).call("/getMedia", &earliest()).await;
+    assert_eq!(second.status, StatusCode::OK);
+    assert!(!hanging.is_finished());
+    hanging.abort();
+}
+
+#[tokio::test]
+async fn dropping_the_emulator_closes_its_connections() {
+    let emulator = stored();
+    emulator.set_end_at_head("demo", false).unwrap();
+    let mut body = Client::new(&emulator).open("/getMedia", &earliest()).await.into_body();
+    let number = emulator.fragments("demo").unwrap()[2].number.to_string();
+    let mut seen = Vec::new();
+    read_until(&mut body, &mut seen, number.as_bytes()).await;
+    let address = emulator.address();
+    tokio::task::spawn_blocking(|| drop(emulator)).await.unwrap();
+    assert!(drain(body).await.1);
+    assert!(tokio::net::TcpStream::connect(address).await.is_err());
+}

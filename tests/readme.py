@@ -1,0 +1,141 @@
+#!/usr/bin/env python3
+"""Runs every command of README.md as it stands there, and holds its table of properties against the plugin.
+
+To be run in an empty folder by tests/run.sh, which has set GST_PLUGIN_PATH, AWS keys, and the URLs of two emulators with
+a stream X: a camera (LIVE_ENDPOINT_URL), and a recording around the minute that README.md fetches (STORED_ENDPOINT_URL).
+Two things differ from a user's machine: autovideosink shows on fakevideosink, since there need not be a screen, and a
+pipeline that has no end of its own is ended once it has brought enough, as a user would with Ctrl-C.
+"""
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+
+# Commands that are steps of tests/run.sh of their own, in full.
+OTHER_STEPS = {
+    "bash examples/quickstart.sh": "quickstart",
+    "bash tests/run.sh": "this run itself",
+    "meson setup build && meson install -C build": "meson install",
+}
+# How many buffers its sink has shown or written once a pipeline that goes on for ever has brought enough.
+ENOUGH_BUFFERS = 100
+# Pictures in the file of a pipeline that was interrupted, and of one that fetches a stored minute.
+SOME_PICTURES = 20
+MINUTE = range(60 * 30, 62 * 30 + 1)
+PATIENCE = 60  # seconds
+LOG = "sink.log"
+INHERITED = {"blocksize", "do-timestamp", "name", "num-buffers", "parent", "typefind", "automatic-eos"}
+
+
+def main():
+    with open(sys.argv[1], encoding="utf-8") as file:
+        readme = file.read()
+    check_table(readme)
+    commands = fenced_commands(readme)
+    for program in ("gst-launch-1.0", "bash", "meson", "cargo"):
+        stray = [code for code in re.findall(r"(?<!`)`([^`\n]+)`", without_fences(readme)) if code.startswith(program + " ")]
+        expect(not stray, f"commands outside of the fenced blocks, where nothing runs them: {stray}")
+    expect(any(command.startswith("gst-launch-1.0 ") for command in commands), "README.md has no pipeline")
+    for command in commands:
+        if command in OTHER_STEPS:
+            print(f"$ {command}\n  has a step of its own: {OTHER_STEPS[command]}", flush=True)
+        else:
+            run(command)
+
+
+def fenced_commands(readme):
+    """The commands of the blocks marked sh, continued lines joined."""
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    expect(all(language == "sh" for language, _ in blocks), "a fenced block that is not marked sh")
+    text = "".join(block for _, block in blocks).replace("\\\n", " ")
+    lines = (line.strip() for line in text.splitlines())
+    return [re.sub(r"\s+", " ", line) for line in lines if line and not line.startswith("#")]
+
+
+def without_fences(readme):
+    return re.sub(r"^```.*?^```$", "", readme, flags=re.MULTILINE | re.DOTALL)
+
+
+def run(command):
+    print(f"$ {command}", flush=True)
+    words = shlex.split(command)
+    expect(words[0] == "gst-launch-1.0", f"this test does not know how to judge: {command}")
+    stored = any(word.startswith("end-timestamp=") for word in words)
+    files = [word.removeprefix("location=") for word in words if word.startswith("location=")]
+    environment = dict(os.environ, GST_PLUGIN_FEATURE_RANK="fakevideosink:MAX", GST_DEBUG="basesink:6")
+    environment.update(GST_DEBUG_FILE=LOG, GST_DEBUG_NO_COLOR="1")
+    environment["AWS_ENDPOINT_URL"] = environment["STORED_ENDPOINT_URL" if stored else "LIVE_ENDPOINT_URL"]
+    with subprocess.Popen(words, env=environment) as process:
+        try:
+            if not stored:
+                wait_for_enough(process)
+                process.send_signal(signal.SIGINT)
+            status = process.wait(PATIENCE)
+        finally:
+            process.kill()
+    expect(status == 0, f"status {status}")
+    expect(buffers() >= ENOUGH_BUFFERS, "it ended before it brought anything worth speaking of")
+    os.remove(LOG)
+    for file in files:
+        pictures = decoded(file)
+        expect(pictures in MINUTE if stored else pictures >= SOME_PICTURES, f"{pictures} pictures")
+
+
+def wait_for_enough(process):
+    deadline = time.monotonic() + PATIENCE
+    while buffers() < ENOUGH_BUFFERS:
+        expect(process.poll() is None, f"it ended with status {process.returncode} before anyone asked it to")
+        expect(time.monotonic() < deadline, f"nothing worth speaking of in {PATIENCE} s")
+        time.sleep(0.05)  # between two looks at what the pipeline has done
+
+
+def buffers():
+    """What the sink has taken so far, by its own debug log."""
+    if not os.path.exists(LOG):
+        return 0
+    with open(LOG, encoding="utf-8", errors="replace") as file:
+        return sum("rendering object" in line for line in file)
+
+
+def decoded(file):
+    """Decodes all of a file, takes no complaint for an answer, and counts the pictures."""
+    probe = ["ffprobe", "-v", "warning", "-count_frames", "-show_entries", "stream=codec_name,nb_read_frames"]
+    result = subprocess.run([*probe, "-of", "csv=p=0", file], capture_output=True, text=True, timeout=PATIENCE, check=False)
+    expect(result.returncode == 0 and not result.stderr, f"ffprobe on {file}: {result.stderr}")
+    tracks = dict(line.split(",")[:2] for line in result.stdout.split())
+    print(f"  {file}: frames by codec: {tracks}", flush=True)
+    return int(tracks.get("h264", 0))
+
+
+def check_table(readme):
+    """The table of properties against what gst-inspect-1.0 says of them."""
+    inspected = subprocess.run(["gst-inspect-1.0", "kvssrc"], capture_output=True, text=True, check=True).stdout
+    properties = {}
+    for part in re.split(r"^  (?=[a-z-]+ *: )", inspected.split("Element Properties:")[1], flags=re.MULTILINE)[1:]:
+        name = part.split(":")[0].strip()
+        if name in INHERITED:
+            continue
+        kind, default = re.search(r"^ +(String|Enum|Boolean|Integer|Unsigned Integer|[A-Z]\w*)\b.*Default: (.*)$", part, re.MULTILINE).groups()
+        default = re.sub(r"\s*Write only$", "", default).strip()
+        nick = re.search(r'"(.*)"', default)
+        default = nick.group(1) if nick else default
+        properties[name] = (kind.lower(), "none" if default == "null" else default, "Write only" in part)
+        for value in re.findall(r"^ +\(\d+\): ([a-z-]+) ", part, re.MULTILINE):
+            expect(f"`{value}`" in readme, f"README.md does not say what {name}={value} is")
+
+    rows = re.findall(r"^\| `([a-z-]+)` \| (\w+)( \(write-only\))? \| `?([^`|]*?)`? \| (.+) \|$", readme, re.MULTILINE)
+    table = {name: (kind, default, bool(secret)) for name, kind, secret, default, _ in rows}
+    expect(table == properties, f"the table of properties differs from gst-inspect-1.0 kvssrc: {table} and {properties}")
+    print(f"the table of properties: all {len(table)} are there", flush=True)
+
+
+def expect(condition, reason):
+    if not condition:
+        sys.exit(f"readme.py: FAILED: {reason}")
+
+
+main()
