@@ -12,6 +12,19 @@ use crate::aws::{self, Connection, Consumer, Received, StartSelector};
 const SHORTEST_DELAY_MS: u64 = 100;
 const LONGEST_DELAY: Duration = Duration::from_secs(30);
 
+/// How soon a call follows one that ended well and brought nothing: the service allows 5 a second.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// When the next call is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    AtOnce,
+    /// After a pause: nothing is wrong.
+    Steady,
+    /// After a delay that grows with each failure.
+    BackOff,
+}
+
 /// What a link tells.
 #[derive(Debug)]
 pub enum Event {
@@ -53,8 +66,8 @@ impl Link {
         Self { consumer, state, delays: delays(), attempt: 0, failing_since: None }
     }
 
-    /// The next thing that happens, or [`Event::Idle`] at `idle` at the latest while a connection stands. Nothing is
-    /// lost where the future is dropped.
+    /// The next thing that happens, or [`Event::Idle`] at `idle` while a call is under way. Nothing is lost where the
+    /// future is dropped.
     pub async fn next(&mut self, idle: Option<Instant>) -> Event {
         match &mut self.state {
             State::Waiting { until, start } => {
@@ -89,9 +102,13 @@ impl Link {
         self.attempt = 0;
     }
 
-    /// Begins a new connection, at once or after a delay; how long that is.
-    pub fn reconnect(&mut self, start: StartSelector, at_once: bool) -> Duration {
-        let delay = if at_once { Duration::ZERO } else { self.delays.next().unwrap_or(LONGEST_DELAY) };
+    /// Begins a new connection after a delay; how long that is.
+    pub fn reconnect(&mut self, start: StartSelector, pace: Pace) -> Duration {
+        let delay = match pace {
+            Pace::AtOnce => Duration::ZERO,
+            Pace::Steady => PAUSE,
+            Pace::BackOff => self.delays.next().unwrap_or(LONGEST_DELAY),
+        };
         self.state = State::Waiting { until: Instant::now() + delay, start };
         delay
     }

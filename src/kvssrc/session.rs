@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::error::Error;
-use super::link::{Event, Link};
+use super::link::{Event, Link, Pace};
 use super::notice::Notice;
 use super::settings::{Patience, Plan};
 use crate::aws::{self, Consumer, Recovery, StartSelector};
@@ -39,7 +39,11 @@ pub struct Session {
     anything: bool,
     /// Refused credentials have been loaded again since anything came.
     credentials_tried: bool,
-    /// Since when nothing new has come, though a connection stood and somebody waited.
+    /// The connection at hand stands.
+    connected: bool,
+    /// The last connection ended well.
+    ended_well: bool,
+    /// Since when nothing new has come, though the service was there and somebody waited.
     idle_since: Instant,
     /// When the wait before this one ended.
     waited_until: Instant,
@@ -87,6 +91,8 @@ impl Session {
             progressed: false,
             anything: false,
             credentials_tried: false,
+            connected: false,
+            ended_well: false,
             idle_since: Instant::now(),
             waited_until: Instant::now(),
         }
@@ -159,15 +165,19 @@ impl Session {
         // Time in which nobody waited, as while the pipeline was paused, is no time in which nothing came.
         self.idle_since += self.waited_until.elapsed();
         self.waited_until = Instant::now();
-        let idle = self.idle_timeout().map(|timeout| self.idle_since + timeout);
+        // Nor is time in which the service was not there; the read timeout watches over that.
+        let idle = self.idle_timeout().filter(|_| self.connected).map(|timeout| self.idle_since + timeout);
         let event = self.link.next(idle).await;
         self.waited_until = Instant::now();
         match event {
-            Event::Connecting(attempt) => {
-                self.idle_since = self.waited_until;
-                self.notices.push_back(Notice::Connecting { attempt });
+            Event::Connecting(attempt) => self.notices.push_back(Notice::Connecting { attempt }),
+            Event::Connected => {
+                self.connected = true;
+                if !self.ended_well {
+                    self.idle_since = self.waited_until;
+                }
+                self.notices.push_back(Notice::Connected);
             }
-            Event::Connected => self.notices.push_back(Notice::Connected),
             Event::Bytes(bytes) => self.frames.push(bytes),
             Event::Over(None) => self.ended = self.over(Failure::Clean)?,
             Event::Over(Some(error)) => self.ended = self.over(Failure::Call(error))?,
@@ -197,6 +207,7 @@ impl Session {
     /// A connection is over: prepares the next one; whether that is the end of the stream instead.
     fn over(&mut self, failure: Failure) -> Result<bool, Error> {
         let progressed = std::mem::take(&mut self.progressed);
+        self.connected = false;
         let point = self.frames.resume_point();
         let resumable = point.whole.is_some() || point.partial.is_some();
         let cut = self.frames.finish().err();
@@ -220,23 +231,31 @@ impl Session {
                 Failure::Body(error) => Err(error.into()),
             };
         }
-        if matches!(failure, Failure::Clean) && cut.is_none() && !progressed && self.end_is_past() {
+        let ends_well = matches!(failure, Failure::Clean) && cut.is_none();
+        let ended_well = std::mem::replace(&mut self.ended_well, ends_well);
+        if ends_well && ended_well && !progressed && self.end_is_past() {
+            // Nothing was behind what the connection before had brought.
             return Ok(true);
         }
-
-        let is_failure = !matches!(failure, Failure::Clean) || cut.is_some();
+        if ends_well && self.idle_timeout().is_some_and(|timeout| self.idle_since.elapsed() >= timeout) {
+            return Ok(true);
+        }
         let recovery = match &failure {
             Failure::Clean => Recovery::Retry,
             Failure::Call(error) => error.recovery(),
             Failure::Body(error) => recovery_of(error),
         };
         let mut after_loss = false;
-        let mut at_once = progressed;
+        let mut pace = match (progressed, ends_well) {
+            (true, _) => Pace::AtOnce,
+            (false, true) => Pace::Steady,
+            (false, false) => Pace::BackOff,
+        };
         self.start = match recovery {
             Recovery::Retry => self.start_behind(&point),
             Recovery::RetryOnce if !self.credentials_tried => {
                 self.credentials_tried = true;
-                at_once = true;
+                pace = Pace::AtOnce;
                 self.start_behind(&point)
             }
             Recovery::StartElsewhere
@@ -244,19 +263,19 @@ impl Session {
             {
                 reason.push_str(", so that reading goes on with the earliest fragment there is");
                 after_loss = resumable;
-                at_once = true;
+                pace = Pace::AtOnce;
                 StartSelector::Earliest
             }
             Recovery::RetryOnce | Recovery::StartElsewhere | Recovery::None => return Err(failure.into()),
         };
-        if is_failure && !progressed && self.link.has_failed_for(self.retry_timeout()) {
+        if !ends_well && !progressed && self.link.has_failed_for(self.retry_timeout()) {
             return Err(match failure {
                 Failure::Clean => Error::Interrupted(reason),
                 failure => failure.into(),
             });
         }
         self.frames.resume(after_loss);
-        let delay = self.link.reconnect(self.start.clone(), at_once);
+        let delay = self.link.reconnect(self.start.clone(), pace);
         self.notices.push_back(Notice::Reconnecting { reason, delay });
         Ok(false)
     }

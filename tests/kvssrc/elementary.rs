@@ -2,6 +2,7 @@
 
 use gst::prelude::*;
 
+use super::body::START_MS;
 use super::support::{Outcome, STREAM, emulator, emulator_with_body, init, run, run_to_end, source};
 
 const VIDEO: &str = "videotestsrc num-buffers=50 pattern=ball ! video/x-raw,width=320,height=240,framerate=25/1";
@@ -37,7 +38,7 @@ fn compare(elements: &str, caps: &str, needed: bool) {
 
     // The file as the service cuts and serves it, as frames and by way of the container.
     let emulator = emulator();
-    emulator.import_bytes(STREAM, bytes).unwrap();
+    emulator.import_bytes_at(STREAM, bytes, START_MS).unwrap();
     assert_same(&run(&source(&emulator), caps).ok(), &judged);
     let container = run(&format!("{} ! matroskademux", source(&emulator)), caps).ok();
     assert_same(&container, &judged);

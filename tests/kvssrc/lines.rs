@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use super::support::{STREAM, command, emulator_with_capture, printed};
+use super::support::{END, STREAM, command, emulator_with_capture, printed};
 use super::{judges, support};
 use kvs_emulator::Emulator;
 
@@ -22,7 +22,7 @@ fn a_stream_becomes_an_mp4() {
     printed(&mut launch(
         &emulator,
         &format!(
-            "kvssrc stream={STREAM} start-selector=earliest ! matroskademux ! mp4mux ! filesink location={}",
+            "kvssrc stream={STREAM} start-selector=earliest {END} ! matroskademux ! mp4mux ! filesink location={}",
             file.display()
         ),
     ));
@@ -37,8 +37,9 @@ fn a_stream_becomes_an_mp4() {
 #[test]
 fn a_stream_is_decoded() {
     let Some(emulator) = emulator_with_capture("output_get_media.mkv") else { return };
-    let line =
-        format!("kvssrc stream={STREAM} start-selector=earliest ! h264parse ! avdec_h264 ! fakesink silent=false -v");
+    let line = format!(
+        "kvssrc stream={STREAM} start-selector=earliest {END} ! h264parse ! avdec_h264 ! fakesink silent=false -v"
+    );
     let (stdout, _) = printed(command("gst-launch-1.0", &emulator).args(line.split_whitespace()));
     assert_eq!(stdout.matches("fakesink0: last-message = chain").count(), 300, "{stdout}");
 }
@@ -50,7 +51,7 @@ fn a_stream_becomes_an_mkv() {
     let file = folder.path().join("out.mkv");
     printed(&mut launch(
         &emulator,
-        &format!("kvssrc stream={STREAM} start-selector=earliest ! filesink location={}", file.display()),
+        &format!("kvssrc stream={STREAM} start-selector=earliest {END} ! filesink location={}", file.display()),
     ));
     let packets = judges::ffprobe(&file);
     assert_eq!(packets.times.len(), 300);

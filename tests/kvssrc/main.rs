@@ -4,6 +4,7 @@ mod body;
 mod changes;
 mod elementary;
 mod errors;
+mod faults;
 mod gaps;
 mod judges;
 mod lines;

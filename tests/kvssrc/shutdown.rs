@@ -6,7 +6,9 @@ use gst::prelude::*;
 use kvs_emulator::{Emulator, Fault, Operation, Repeat};
 
 use super::body::{Fragment, body};
-use super::support::{PATIENCE, STREAM, emulator, emulator_with_body, init, source, source_from_now, wait_until};
+use super::support::{
+    PATIENCE, Pipeline, STREAM, emulator, emulator_with_body, init, source, source_for_ever, wait_until,
+};
 
 /// No state change takes longer, whatever is being waited for.
 const PROMPT: Duration = Duration::from_millis(100);
@@ -19,8 +21,8 @@ const TRIES: usize = 5;
 fn stops_promptly(source: &str, mut waiting: impl FnMut()) {
     init();
     let stopped = (0..TRIES).map(|_| {
-        let pipeline = gst::parse::launch(&format!("{source} ! fakesink sync=false")).unwrap();
-        pipeline.set_state(gst::State::Playing).unwrap();
+        let pipeline = Pipeline::new(&format!("{source} ! fakesink sync=false"));
+        pipeline.play();
         waiting();
         let begin = Instant::now();
         pipeline.set_state(gst::State::Null).unwrap();
@@ -68,7 +70,7 @@ fn while_a_live_stream_is_silent() {
     init();
     let emulator = Emulator::builder().start().unwrap();
     emulator.create_stream(STREAM).unwrap();
-    stops_promptly(&source_from_now(&emulator), requested(&emulator, Operation::GetMedia));
+    stops_promptly(&source_for_ever(&emulator), requested(&emulator, Operation::GetMedia));
 }
 
 #[test]
@@ -89,11 +91,10 @@ fn a_flush_in_the_middle_loses_nothing() {
     let emulator = Emulator::builder().start().unwrap();
     let fragments: Vec<_> = (0..2).map(|index| Fragment::audio(index, 10)).collect();
     emulator.import_bytes(STREAM, fragments[0].bytes()).unwrap();
-    let pipeline = gst::parse::launch(&format!("{} ! appsink name=sink sync=false", source(&emulator))).unwrap();
-    let pipeline = pipeline.downcast::<gst::Pipeline>().unwrap();
-    let sink = pipeline.by_name("sink").unwrap().downcast::<gst_app::AppSink>().unwrap();
-    sink.set_caps(Some(&gst::Caps::new_empty_simple("audio/x-alaw")));
-    pipeline.set_state(gst::State::Playing).unwrap();
+    let source = format!("{} start-selector=earliest", source_for_ever(&emulator));
+    let pipeline = Pipeline::new(&format!("{source} ! appsink name=sink sync=false"));
+    let sink = pipeline.sink("audio/x-alaw");
+    pipeline.play();
     let pull = |fragment: &Fragment| {
         for block in &fragment.blocks {
             let sample = sink.pull_sample().unwrap();
@@ -115,7 +116,7 @@ fn a_flush_in_the_middle_loses_nothing() {
 #[test]
 fn a_pipeline_runs_again_after_it_was_stopped() {
     let emulator = emulator_with_body(body(&[Fragment::audio(0, 10)]));
-    let pipeline = gst::parse::launch(&format!("{} ! fakesink sync=false", source(&emulator))).unwrap();
+    let pipeline = Pipeline::new(&format!("{} ! fakesink sync=false", source(&emulator)));
     for _ in 0..3 {
         pipeline.set_state(gst::State::Playing).unwrap();
         let types = [gst::MessageType::Eos, gst::MessageType::Error];
@@ -124,5 +125,6 @@ fn a_pipeline_runs_again_after_it_was_stopped() {
         pipeline.set_state(gst::State::Null).unwrap();
     }
     let asked = emulator.requests().iter().filter(|request| request.operation == Operation::GetMedia).count();
-    assert_eq!(asked, 3);
+    // Each time once for the stream, and once to learn that nothing is behind it.
+    assert_eq!(asked, 6);
 }

@@ -54,12 +54,21 @@ pub fn capture(name: &str) -> Option<PathBuf> {
     Some(path)
 }
 
-/// kvssrc with all it needs to read the emulator's stream from its beginning.
+/// A moment after all that the tests' streams hold, and before now.
+pub const END: &str = "end-timestamp=2026-01-06T00:00:00Z";
+
+/// kvssrc with all it needs to read the emulator's stream from its beginning to its end.
 pub fn source(emulator: &Emulator) -> String {
-    format!("{} start-selector=earliest", source_from_now(emulator))
+    format!("{} start-selector=earliest {END}", source_for_ever(emulator))
 }
 
-pub fn source_from_now(emulator: &Emulator) -> String {
+/// The same, giving up at the first failure.
+pub fn source_without_patience(emulator: &Emulator) -> String {
+    format!("{} retry-timeout=0", source(emulator))
+}
+
+/// kvssrc with all it needs to follow the emulator's stream.
+pub fn source_for_ever(emulator: &Emulator) -> String {
     format!(
         "kvssrc name=source stream={STREAM} aws-region={} endpoint-url={} access-key={} secret-key={}",
         emulator.region(),
@@ -114,15 +123,47 @@ impl Outcome {
     }
 }
 
+/// A pipeline that is stopped also where a test fails: one that is dropped while it plays takes the others with it.
+pub struct Pipeline(pub gst::Pipeline);
+
+impl Pipeline {
+    pub fn new(description: &str) -> Self {
+        init();
+        let pipeline = gst::parse::launch(description).unwrap_or_else(|error| panic!("{description}: {error}"));
+        Self(pipeline.downcast().unwrap())
+    }
+
+    /// Begins to play. A source that fails at once fails the state change; the bus tells why.
+    pub fn play(&self) {
+        let _ = self.0.set_state(gst::State::Playing);
+    }
+
+    /// The appsink `sink`, that takes only these caps.
+    pub fn sink(&self, caps: &str) -> gst_app::AppSink {
+        let sink = self.0.by_name("sink").unwrap().downcast::<gst_app::AppSink>().unwrap();
+        sink.set_caps(Some(&caps.parse().unwrap()));
+        sink
+    }
+}
+
+impl std::ops::Deref for Pipeline {
+    type Target = gst::Pipeline;
+
+    fn deref(&self) -> &gst::Pipeline {
+        &self.0
+    }
+}
+
+impl Drop for Pipeline {
+    fn drop(&mut self) {
+        let _ = self.0.set_state(gst::State::Null);
+    }
+}
+
 /// Runs `DESCRIPTION ! appsink`, whose sink takes only `caps`, until the end of the stream or an error.
 pub fn run(description: &str, caps: &str) -> Outcome {
-    init();
-    let caps: gst::Caps = caps.parse().unwrap();
-    let pipeline = gst::parse::launch(&format!("{description} ! appsink name=sink sync=false"));
-    let pipeline =
-        pipeline.unwrap_or_else(|error| panic!("{description}: {error}")).downcast::<gst::Pipeline>().unwrap();
-    let sink = pipeline.by_name("sink").unwrap().downcast::<gst_app::AppSink>().unwrap();
-    sink.set_caps(Some(&caps));
+    let pipeline = Pipeline::new(&format!("{description} ! appsink name=sink sync=false"));
+    let sink = pipeline.sink(caps);
     sink.set_property("max-buffers", 0_u32);
 
     let seen = Arc::new(Mutex::new(Outcome::default()));
@@ -147,11 +188,9 @@ pub fn run(description: &str, caps: &str) -> Outcome {
             .build(),
     );
 
-    // A source that fails at once fails the state change; the bus tells why.
-    let _ = pipeline.set_state(gst::State::Playing);
+    pipeline.play();
     wait_for_end(&pipeline, &seen);
-    pipeline.set_state(gst::State::Null).unwrap();
-    drop(sink);
+    drop(pipeline);
     std::mem::take(&mut seen.lock().unwrap())
 }
 
@@ -191,12 +230,10 @@ fn frame(sample: &gst::Sample) -> Frame {
 
 /// Runs a description to its end, with no one looking at its buffers.
 pub fn run_to_end(description: &str) -> Outcome {
-    init();
-    let pipeline = gst::parse::launch(description).unwrap().downcast::<gst::Pipeline>().unwrap();
+    let pipeline = Pipeline::new(description);
     let outcome = Mutex::new(Outcome::default());
-    let _ = pipeline.set_state(gst::State::Playing);
+    pipeline.play();
     wait_for_end(&pipeline, &outcome);
-    pipeline.set_state(gst::State::Null).unwrap();
     outcome.into_inner().unwrap()
 }
 

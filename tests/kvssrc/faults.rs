@@ -1,0 +1,225 @@
+//! Everything that can end a connection, and a pipeline that does not notice.
+
+use std::time::Instant;
+
+use gst::prelude::*;
+use kvs_emulator::{Emulator, Fault, Operation, Repeat};
+
+use super::body::{Fragment, body};
+use super::support::{END, Outcome, PATIENCE, Pipeline, STREAM, emulator, run, source, source_for_ever};
+
+const OUTPUTS: [(&str, &str); 2] =
+    [("elementary", "audio/x-alaw"), ("container", "video/x-matroska; audio/x-matroska")];
+
+fn fragments() -> Vec<Fragment> {
+    (0..5).map(|index| Fragment::audio(index, 20)).collect()
+}
+
+fn stored() -> Emulator {
+    let emulator = emulator();
+    emulator.import_bytes(STREAM, body(&fragments())).unwrap();
+    emulator
+}
+
+/// What an application sees, without what it must not look at: two readings that agree in this are the same.
+fn seen(outcome: &Outcome) -> Vec<(Option<u64>, Option<u64>, Option<u64>, gst::BufferFlags, &[u8])> {
+    outcome
+        .frames
+        .iter()
+        .map(|frame| (frame.pts, frame.duration, frame.captured, frame.flags, frame.bytes.as_slice()))
+        .collect()
+}
+
+fn http(operation: Operation, status: u16, name: &str) -> Fault {
+    Fault::http(operation, status, name, "On purpose")
+}
+
+/// Faults, one after the other, each struck once; the name is for the report.
+fn table() -> Vec<(&'static str, Vec<Fault>)> {
+    use Operation::{GetDataEndpoint, GetMedia};
+    let one = fragments()[0].bytes().len() as u64;
+    let inside = one + one / 2;
+    let mut table = vec![
+        ("clean end before anything", vec![Fault::EndAfterFragments(0)]),
+        ("clean end at a boundary", vec![Fault::EndAfterFragments(2)]),
+        ("clean ends at each boundary", vec![Fault::EndAfterFragments(1); 5]),
+        ("reset before the first byte", vec![Fault::CutAfter(0)]),
+        ("reset in a header", vec![Fault::CutAfter(one + 30)]),
+        ("reset in a block", vec![Fault::CutAfter(inside)]),
+        ("reset in the last tags of a fragment", vec![Fault::CutAfter(one - 3)]),
+        ("reset in the same fragment again and again", vec![Fault::CutAfter(inside - one); 4]),
+        ("stall in a fragment", vec![Fault::StallAfter(inside)]),
+        ("stall at a boundary", vec![Fault::StallAfter(one)]),
+        ("transient error tag", vec![Fault::BodyErrorTag { code: "InternalError".to_owned(), id: 5000, after: 2 }]),
+        (
+            "missing fragment number",
+            vec![
+                Fault::CutAfter(inside),
+                Fault::BodyErrorTag { code: "FragmentNotFound".to_owned(), id: 4000, after: 0 },
+            ],
+        ),
+        ("silent data endpoint", vec![Fault::HangRequest { operation: GetDataEndpoint }]),
+        ("silent answer", vec![Fault::CutAfter(inside), Fault::HangRequest { operation: GetMedia }]),
+    ];
+    for (name, operation, status, error) in [
+        ("failing service", GetMedia, 500, "InternalFailure"),
+        ("unavailable service", GetMedia, 503, "ServiceUnavailable"),
+        ("throttled calls", GetMedia, 400, "ClientLimitExceededException"),
+        ("throttled connections", GetMedia, 400, "ConnectionLimitExceededException"),
+        ("throttled control plane", GetDataEndpoint, 400, "ThrottlingException"),
+        ("moved endpoint", GetMedia, 400, "InvalidEndpointException"),
+        ("start point refused", GetMedia, 400, "InvalidArgumentException"),
+    ] {
+        // Behind a cut, so that there is something to go on with.
+        table.push((
+            name,
+            vec![Fault::CutAfter(inside), http(operation, status, error), http(operation, status, error)],
+        ));
+    }
+    table
+}
+
+#[test]
+fn every_fault_in_every_output_leaves_the_frames_of_an_undisturbed_run() {
+    for (output, caps) in OUTPUTS {
+        let undisturbed = run(&source(&stored()), caps).ok();
+        let wanted = seen(&undisturbed);
+        for (name, faults) in table() {
+            let emulator = stored();
+            for fault in faults {
+                emulator.set_fault(STREAM, fault, Repeat::Once);
+            }
+            // Patient with failures, but not with silence.
+            let outcome = run(&format!("{} read-timeout=300", source(&emulator)), caps);
+            assert!(outcome.error.is_none(), "{name}, {output}: {:?}", outcome.error);
+            assert!(outcome.warnings.is_empty(), "{name}, {output}: {:?}", outcome.warnings);
+            assert_eq!(seen(&outcome), wanted, "{name}, {output}");
+        }
+    }
+}
+
+#[test]
+fn a_cut_anywhere_leaves_the_frames_of_an_undisturbed_run() {
+    let one = fragments()[0].bytes().len() as u64;
+    for (output, caps) in OUTPUTS {
+        let undisturbed = run(&source(&stored()), caps).ok();
+        for cut in (1..2 * one).step_by(113) {
+            let emulator = stored();
+            emulator.set_fault(STREAM, Fault::CutAfter(cut), Repeat::Once);
+            let outcome = run(&source(&emulator), caps).ok();
+            assert_eq!(seen(&outcome), seen(&undisturbed), "cut after {cut} bytes, {output}");
+        }
+    }
+}
+
+#[test]
+fn the_endpoint_is_asked_for_again_only_where_it_failed() {
+    let emulator = stored();
+    for _ in 0..3 {
+        emulator.set_fault(STREAM, Fault::EndAfterFragments(1), Repeat::Once);
+    }
+    run(&source(&emulator), "audio/x-alaw").ok();
+    let asked = |operation| emulator.requests().iter().filter(|request| request.operation == operation).count();
+    assert_eq!(asked(Operation::GetDataEndpoint), 1);
+    emulator.set_fault(STREAM, http(Operation::GetMedia, 400, "InvalidEndpointException"), Repeat::Once);
+    run(&source(&emulator), "audio/x-alaw").ok();
+    assert_eq!(asked(Operation::GetDataEndpoint), 3);
+}
+
+#[test]
+fn permanent_errors_end_at_once() {
+    for (name, status) in [
+        ("ResourceNotFoundException", 404),
+        ("AccessDeniedException", 400),
+        ("InvalidSignatureException", 403),
+        ("UnrecognizedClientException", 403),
+    ] {
+        let emulator = stored();
+        emulator.set_fault(STREAM, Fault::CutAfter(2000), Repeat::Once);
+        emulator.set_fault(STREAM, http(Operation::GetMedia, status, name), Repeat::Always);
+        // For ever patient, were it not permanent.
+        let source = format!("{} start-selector=earliest", source_for_ever(&emulator));
+        let outcome = run(&source, "audio/x-alaw");
+        let (_, debug) = outcome.error.as_ref().expect("an error");
+        assert!(debug.contains(name), "{debug}");
+        assert!(!outcome.frames.is_empty());
+    }
+}
+
+#[test]
+fn retrying_ends_with_the_last_error() {
+    let emulator = stored();
+    emulator.set_fault(STREAM, http(Operation::GetMedia, 503, "ServiceUnavailable"), Repeat::Always);
+    let begin = Instant::now();
+    let outcome = run(&format!("{} retry-timeout=500", source(&emulator)), "audio/x-alaw");
+    assert!(outcome.failed(gst::ResourceError::OpenRead).contains("ServiceUnavailable"));
+    assert!(begin.elapsed().as_millis() >= 500);
+}
+
+#[test]
+fn a_stream_is_followed_until_it_was_idle_for_so_long() {
+    let emulator = stored();
+    emulator.set_end_at_head(STREAM, false).unwrap();
+    let source = format!("{} start-selector=earliest idle-timeout=300", source_for_ever(&emulator));
+    assert_eq!(run(&source, "audio/x-alaw").ok().frames.len(), 100);
+    // Connections that end at the head again and again are no news either.
+    emulator.set_end_at_head(STREAM, true).unwrap();
+    assert_eq!(run(&source, "audio/x-alaw").ok().frames.len(), 100);
+}
+
+#[test]
+fn a_stream_goes_on_after_clean_ends_and_a_pause_of_its_producer() {
+    let emulator = emulator();
+    let fragments = fragments();
+    emulator.import_bytes(STREAM, body(&fragments[..2])).unwrap();
+    let source = format!("{} start-selector=earliest", source_for_ever(&emulator));
+    let pipeline = Pipeline::new(&format!("{source} ! appsink name=sink sync=false"));
+    let sink = pipeline.sink("audio/x-alaw");
+    pipeline.play();
+    let pull = |fragments: &[Fragment]| {
+        for block in fragments.iter().flat_map(|fragment| &fragment.blocks) {
+            let sample = sink.try_pull_sample(PATIENCE).expect("a frame");
+            assert_eq!(sample.buffer().unwrap().map_readable().unwrap().as_slice(), block.payload);
+        }
+    };
+    pull(&fragments[..2]);
+    let asked = || emulator.requests().iter().filter(|request| request.operation == Operation::GetMedia).count();
+    // The connection ends at the head, and so does the one after it, while the producer pauses.
+    super::support::wait_until("further calls", || asked() >= 4);
+    emulator.import_bytes(STREAM, body(&fragments[2..])).unwrap();
+    pull(&fragments[2..]);
+}
+
+#[test]
+fn every_change_of_the_connection_is_told() {
+    let emulator = stored();
+    emulator.set_fault(STREAM, Fault::EndAfterFragments(2), Repeat::Once);
+    let source = format!("{} start-selector=earliest {END}", source_for_ever(&emulator));
+    let pipeline = Pipeline::new(&format!("{source} ! fakesink sync=false"));
+    pipeline.play();
+    let bus = pipeline.bus().unwrap();
+    let mut states = Vec::new();
+    loop {
+        let types = [gst::MessageType::Eos, gst::MessageType::Error, gst::MessageType::Element];
+        let message = bus.timed_pop_filtered(PATIENCE, &types).expect("the end");
+        match message.view() {
+            gst::MessageView::Element(element) => {
+                let structure = element.structure().unwrap();
+                assert_eq!(structure.name(), "kvs-connection");
+                let state: String = structure.get("state").unwrap();
+                if state == "reconnecting" {
+                    assert!(structure.get::<String>("reason").unwrap().contains("ended"));
+                }
+                if state == "connecting" {
+                    assert_eq!(structure.get::<u32>("attempt").unwrap(), 1);
+                }
+                states.push(state);
+            }
+            gst::MessageView::Eos(_) => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    let call = ["connecting", "connected", "reconnecting"];
+    let wanted: Vec<_> = call.iter().cycle().take(8).copied().collect();
+    assert_eq!(states, wanted);
+}
