@@ -213,6 +213,12 @@ impl Assembler {
         ResumePoint { whole: self.whole.clone(), partial }
     }
 
+    /// The first connection was asked to go on behind this fragment, which an earlier reading gave out.
+    pub fn begin_behind(&mut self, fragment: FragmentNumber) {
+        self.whole = Some(fragment);
+        self.resume(false);
+    }
+
     /// A new connection begins, which was asked to go on at the [`resume_point`](Self::resume_point), or, where
     /// `after_loss`, at the earliest there is. What was given out does not come again.
     pub fn resume(&mut self, after_loss: bool) {

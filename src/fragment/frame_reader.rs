@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Assembler, Error, Event, Fragment, FragmentEnd, Range, ResumePoint, Timeline};
+use super::{Assembler, Error, Event, Fragment, FragmentEnd, FragmentNumber, Range, ResumePoint, Timeline};
 use crate::mkv::{self, Pieces};
 
 /// A block with its place in time.
@@ -122,6 +122,11 @@ impl FrameReader {
     /// Where to go on if the connection ends here.
     pub fn resume_point(&self) -> ResumePoint {
         self.assembler.resume_point()
+    }
+
+    /// The first connection was asked to go on behind this fragment, which an earlier reading gave out.
+    pub fn begin_behind(&mut self, fragment: FragmentNumber) {
+        self.assembler.begin_behind(fragment);
     }
 
     /// The next bytes are those of a new connection, which was asked to go on at the

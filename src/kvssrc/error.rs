@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::checkpoint::CheckpointError;
 use super::settings::SettingsError;
 use crate::aws::{self, ServiceErrorKind};
 use crate::{fragment, output};
@@ -11,6 +12,8 @@ use crate::{fragment, output};
 pub enum Error {
     #[error(transparent)]
     Settings(#[from] SettingsError),
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     #[error("no threads for the network: {0}")]
     Runtime(#[from] io::Error),
     #[error(transparent)]
@@ -31,6 +34,16 @@ impl Error {
         use gst::ResourceError as Resource;
         match self {
             Self::Settings(error) => gst::error_msg!(Resource::Settings, ("{}.", sentence(error))),
+            Self::Checkpoint(error) => {
+                let text = format!("{}.", sentence(error));
+                match error {
+                    CheckpointError::Read { .. } => gst::error_msg!(Resource::OpenRead, ("{text}")),
+                    CheckpointError::Write { .. } => gst::error_msg!(Resource::OpenWrite, ("{text}")),
+                    CheckpointError::Corrupt(_) | CheckpointError::Foreign { .. } => {
+                        gst::error_msg!(Resource::Settings, ("{text}"))
+                    }
+                }
+            }
             Self::Runtime(error) => gst::error_msg!(Resource::Failed, ("kvssrc cannot start."), ["{error}"]),
             Self::Aws(error) => aws_message(error, stream),
             Self::Fragment(fragment::Error::Service { code, id }) => gst::error_msg!(

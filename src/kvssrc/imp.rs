@@ -170,14 +170,14 @@ impl KvsSrc {
         let mut state = lock(&self.state);
         match std::mem::replace(&mut *state, State::Busy) {
             State::Reading(session) => Ok(session),
-            State::Started(plan) => match runtime() {
-                Ok(runtime) => Ok(Box::new(Session::new(runtime.handle(), &plan))),
-                Err(error) => {
-                    *state = State::Ended;
-                    drop(state);
-                    Err(self.fail(&error.into()))
-                }
-            },
+            State::Started(plan) => {
+                drop(state);
+                let session = runtime().map_err(Error::from).and_then(|runtime| Session::new(runtime.handle(), &plan));
+                session.map(Box::new).map_err(|error| {
+                    *lock(&self.state) = State::Ended;
+                    self.fail(&error)
+                })
+            }
             State::Ended => {
                 *state = State::Ended;
                 Err(gst::FlowError::Eos)

@@ -3,6 +3,7 @@
 use gst::glib;
 use gst::prelude::*;
 
+mod checkpoint;
 mod error;
 mod imp;
 mod link;

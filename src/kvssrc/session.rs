@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
+use super::checkpoint::Checkpoint;
 use super::error::Error;
 use super::link::{Event, Link, Pace};
 use super::notice::Notice;
@@ -22,6 +23,7 @@ const IDLE_IN_THE_PAST: Duration = Duration::from_secs(10);
 pub struct Session {
     link: Link,
     frames: FrameReader,
+    checkpoint: Option<Checkpoint>,
     track: Option<TrackSelector>,
     writing: Option<(Arc<Header>, Writer)>,
     queue: Queue,
@@ -73,12 +75,25 @@ enum Failure {
 
 impl Session {
     /// Nothing is asked of the service yet.
-    pub fn new(runtime: &Handle, plan: &Plan) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// There is a checkpoint that cannot be used.
+    pub fn new(runtime: &Handle, plan: &Plan) -> Result<Self, Error> {
         let consumer = Consumer::new(runtime, plan.request.clone());
-        let start = plan.request.start.clone();
-        Self {
+        let mut frames = FrameReader::new(plan.range);
+        let accepted = plan.checkpoint.as_ref().map(Checkpoint::read).transpose()?.flatten();
+        let start = match accepted {
+            Some(fragment) => {
+                frames.begin_behind(fragment.clone());
+                StartSelector::AfterFragment(fragment)
+            }
+            None => plan.request.start.clone(),
+        };
+        Ok(Self {
             link: Link::new(consumer, start.clone()),
-            frames: FrameReader::new(plan.range),
+            frames,
+            checkpoint: plan.checkpoint.clone(),
             track: plan.track.clone(),
             writing: None,
             queue: Queue::new(),
@@ -95,7 +110,7 @@ impl Session {
             ended_well: false,
             idle_since: Instant::now(),
             waited_until: Instant::now(),
-        }
+        })
     }
 
     /// The next thing to do.
@@ -133,7 +148,12 @@ impl Session {
                         writer.write(&block, &mut self.queue);
                     }
                 }
-                Ok(Some(Output::End(_))) => {}
+                Ok(Some(Output::End(end))) => {
+                    // All of it has gone out: the queue is empty, and whatever is asked for next comes behind it.
+                    if let (Some(checkpoint), Some(number)) = (&self.checkpoint, &end.number) {
+                        checkpoint.write(number)?;
+                    }
+                }
                 Ok(Some(Output::RangeEnd)) => return Ok(Step::End),
                 Ok(None) if self.ended => return Ok(Step::End),
                 Ok(None) => return Ok(Step::Receive),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use gst::glib;
 use gst::prelude::*;
 
+use super::checkpoint::Checkpoint;
 use crate::aws::{InvalidStream, Request, StartSelector, StaticCredentials, Stream};
 use crate::fragment::{Clock, FragmentNumber, InvalidTime, Range, UnixTime};
 use crate::output::TrackSelector;
@@ -44,6 +45,7 @@ pub struct Settings {
     continuation_token: Option<String>,
     end_timestamp: Option<String>,
     track: Option<String>,
+    checkpoint_location: Option<String>,
     limits: Limits,
 }
 
@@ -92,6 +94,7 @@ pub struct Plan {
     pub range: Range,
     pub track: Option<TrackSelector>,
     pub patience: Patience,
+    pub checkpoint: Option<Checkpoint>,
 }
 
 /// Properties that make no sense, alone or together.
@@ -204,6 +207,13 @@ impl Settings {
                      first video track that fits, else the first that fits)",
                 )
                 .build(),
+                string(
+                    "checkpoint-location",
+                    "Checkpoint location",
+                    "File that names the last fragment that downstream accepted; where it exists, reading goes on \
+                     behind that fragment, whatever start-selector says",
+                )
+                .build(),
                 milliseconds(
                     "connect-timeout",
                     "Connect timeout",
@@ -281,6 +291,7 @@ impl Settings {
             "continuation-token" => self.continuation_token.to_value(),
             "end-timestamp" => self.end_timestamp.to_value(),
             "track" => self.track.to_value(),
+            "checkpoint-location" => self.checkpoint_location.to_value(),
             "connect-timeout" => self.limits.connect_timeout.to_value(),
             "read-timeout" => self.limits.read_timeout.to_value(),
             "idle-timeout" => self.limits.idle_timeout.to_value(),
@@ -309,7 +320,10 @@ impl Settings {
             StartSelector::ServerTimestamp(_) => Clock::Server,
             _ => Clock::Producer,
         };
+        let location = self.checkpoint_location.as_deref();
+        let checkpoint = location.map(|location| Checkpoint::new(location, &stream.to_string()));
         Ok(Plan {
+            checkpoint,
             request: Request {
                 stream,
                 start,
@@ -347,6 +361,7 @@ impl Settings {
             "continuation-token" => &mut self.continuation_token,
             "end-timestamp" => &mut self.end_timestamp,
             "track" => &mut self.track,
+            "checkpoint-location" => &mut self.checkpoint_location,
             _ => return None,
         })
     }

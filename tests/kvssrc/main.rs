@@ -2,6 +2,7 @@
 
 mod body;
 mod changes;
+mod checkpoint;
 mod elementary;
 mod errors;
 mod faults;
