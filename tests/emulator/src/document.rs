@@ -108,7 +108,7 @@ struct Reading<'a> {
 
 fn document(bytes: &Bytes, cursor: &mut Cursor) -> Result<Document, Malformed> {
     let malformed = |offset, reason| Malformed { offset, reason };
-    let ebml = cursor.next()?.filter(|element| element.id == id::EBML);
+    let ebml = cursor.advance()?.filter(|element| element.id == id::EBML);
     let ebml = ebml.ok_or_else(|| malformed(cursor.position, "no EBML header where a document begins"))?;
     let header = vec![cursor.whole(&ebml), matroska::unknown_size(id::SEGMENT).into()];
     let document = Document {
@@ -122,7 +122,7 @@ fn document(bytes: &Bytes, cursor: &mut Cursor) -> Result<Document, Malformed> {
     let mut reading = Reading { bytes, header, media: Vec::new(), in_media: false, tags: Vec::new(), document };
 
     let segment = loop {
-        match cursor.next()? {
+        match cursor.advance()? {
             Some(element) if element.id == id::SEGMENT => break element,
             Some(element) if element.id == id::VOID => {}
             _ => return Err(malformed(cursor.position, "no Segment behind the EBML header")),
@@ -135,7 +135,7 @@ fn document(bytes: &Bytes, cursor: &mut Cursor) -> Result<Document, Malformed> {
         if element.id == id::EBML {
             break;
         }
-        cursor.next()?;
+        cursor.advance()?;
         reading.element(cursor, &element)?;
     }
     cursor.end = outer_end;
@@ -170,7 +170,7 @@ impl Reading<'_> {
     }
 
     fn info(&mut self, children: &mut Cursor) -> Result<(), Malformed> {
-        while let Some(child) = children.next()? {
+        while let Some(child) = children.advance()? {
             if child.id == id::TIMESTAMP_SCALE {
                 self.document.scale = matroska::unsigned(&children.body(&child)).max(1);
             }
@@ -179,13 +179,13 @@ impl Reading<'_> {
     }
 
     fn tracks(&mut self, entries: &mut Cursor) -> Result<(), Malformed> {
-        while let Some(entry) = entries.next()? {
+        while let Some(entry) = entries.advance()? {
             if entry.id != id::TRACK_ENTRY {
                 continue;
             }
             let mut track = Track { number: 0, is_video: false, default_duration: None };
             let mut fields = entries.children(&entry);
-            while let Some(field) = fields.next()? {
+            while let Some(field) = fields.advance()? {
                 let value = || matroska::unsigned(&fields.body(&field));
                 match field.id {
                     id::TRACK_NUMBER => track.number = value(),
@@ -207,7 +207,7 @@ impl Reading<'_> {
             if cluster.end.is_none() && id::ends_cluster(child.id) {
                 break;
             }
-            children.next()?;
+            children.advance()?;
             let body = children.body(&child);
             match child.id {
                 id::TIMESTAMP => timestamp = i64::try_from(matroska::unsigned(&body)).unwrap_or(i64::MAX),
@@ -233,7 +233,7 @@ impl Reading<'_> {
     fn block_group(&mut self, cursor: &Cursor, group: &Element, timestamp: i64) -> Result<(), Malformed> {
         let (mut block, mut keyframe, mut duration) = (None, true, None);
         let mut children = cursor.children(group);
-        while let Some(child) = children.next()? {
+        while let Some(child) = children.advance()? {
             let body = children.body(&child);
             match child.id {
                 id::BLOCK => block = matroska::block_head(&body).map(|head| (head, child.body - group.start)),

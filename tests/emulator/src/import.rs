@@ -82,7 +82,7 @@ fn stored(document: Document) -> Option<NewFragment> {
 fn header(document: &Document) -> Bytes {
     let mut out = Vec::with_capacity(document.header.len());
     let mut cursor = matroska::Cursor::new(&document.header);
-    while let Ok(Some(element)) = cursor.next() {
+    while let Ok(Some(element)) = cursor.advance() {
         match element.id {
             id::SEGMENT => out.extend(matroska::unknown_size(id::SEGMENT)),
             id::EBML | id::INFO | id::TRACKS | id::TAGS => out.extend_from_slice(&cursor.whole(&element)),

@@ -219,7 +219,7 @@ impl Ingest {
 
     fn info(&mut self, body: &Bytes) -> Result<(), Refusal> {
         let mut children = Cursor::new(body);
-        while let Some(child) = children.next().map_err(|_| Refusal::NotMatroska)? {
+        while let Some(child) = children.advance().map_err(|_| Refusal::NotMatroska)? {
             if child.id == id::TIMESTAMP_SCALE {
                 self.document.scale = matroska::unsigned(&children.body(&child)).max(1);
             }
@@ -229,10 +229,13 @@ impl Ingest {
 
     fn tracks(&mut self, body: &Bytes) -> Result<(), Refusal> {
         let mut entries = Cursor::new(body);
-        while let Some(entry) = entries.next().map_err(|_| Refusal::NotMatroska)? {
+        while let Some(entry) = entries.advance().map_err(|_| Refusal::NotMatroska)? {
+            if entry.id != id::TRACK_ENTRY {
+                continue;
+            }
             let mut fields = entries.children(&entry);
-            while let Some(field) = fields.next().map_err(|_| Refusal::NotMatroska)? {
-                if entry.id == id::TRACK_ENTRY && field.id == id::TRACK_NUMBER {
+            while let Some(field) = fields.advance().map_err(|_| Refusal::NotMatroska)? {
+                if field.id == id::TRACK_NUMBER {
                     self.document.tracks.push(matroska::unsigned(&fields.body(&field)));
                 }
             }
@@ -356,7 +359,7 @@ fn needed(header: &Header) -> Result<usize, Refusal> {
 
 fn block_in_group(body: &Bytes) -> Option<BlockHead> {
     let mut children = Cursor::new(body);
-    while let Ok(Some(child)) = children.next() {
+    while let Ok(Some(child)) = children.advance() {
         if child.id == id::BLOCK {
             return matroska::block_head(&children.body(&child));
         }

@@ -162,7 +162,7 @@ impl Cursor {
     }
 
     /// The next element, moving behind it (into it, when its size is unknown).
-    pub fn next(&mut self) -> Result<Option<Element>, Malformed> {
+    pub fn advance(&mut self) -> Result<Option<Element>, Malformed> {
         let element = self.peek()?;
         if let Some(element) = &element {
             self.position = element.end.unwrap_or(element.body);
@@ -270,18 +270,18 @@ pub fn tags<N: AsRef<str>, V: AsRef<str>>(tags: &[(N, V)]) -> Vec<u8> {
 pub fn read_tags(tags_body: &Bytes) -> Result<Vec<(String, String)>, Malformed> {
     let mut found = Vec::new();
     let mut tags = Cursor::new(tags_body);
-    while let Some(tag) = tags.next()? {
+    while let Some(tag) = tags.advance()? {
         if tag.id != id::TAG {
             continue;
         }
         let mut simple_tags = tags.children(&tag);
-        while let Some(simple) = simple_tags.next()? {
+        while let Some(simple) = simple_tags.advance()? {
             if simple.id != id::SIMPLE_TAG {
                 continue;
             }
             let (mut name, mut value) = (String::new(), String::new());
             let mut fields = simple_tags.children(&simple);
-            while let Some(field) = fields.next()? {
+            while let Some(field) = fields.advance()? {
                 match field.id {
                     id::TAG_NAME => name = text(&fields.body(&field)),
                     id::TAG_STRING => value = text(&fields.body(&field)),
@@ -336,7 +336,7 @@ mod tests {
         let written = [("AWS_KINESISVIDEO_FRAGMENT_NUMBER", "91343"), ("place", "entrance")];
         let bytes = Bytes::from(tags(&written));
         let mut cursor = Cursor::new(&bytes);
-        let element = cursor.next().unwrap().unwrap();
+        let element = cursor.advance().unwrap().unwrap();
         assert_eq!(element.id, id::TAGS);
         let read = read_tags(&cursor.body(&element)).unwrap();
         assert_eq!(read, written.map(|(name, value)| (name.to_owned(), value.to_owned())));
@@ -345,6 +345,6 @@ mod tests {
     #[test]
     fn a_child_may_not_be_longer_than_its_parent() {
         let bytes = Bytes::from_static(&[0x82, 0x83, 0xE7, 0x85]);
-        assert!(Cursor { end: 3, ..Cursor::new(&bytes) }.next().is_err());
+        assert!(Cursor { end: 3, ..Cursor::new(&bytes) }.advance().is_err());
     }
 }

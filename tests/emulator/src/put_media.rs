@@ -1,7 +1,6 @@
 //! PutMedia: what its headers ask for, and the acknowledgements that answer it while the body still comes.
 
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,7 +17,6 @@ use crate::control;
 use crate::error::ServiceError;
 use crate::ingest::Ingest;
 use crate::server::{Context, ResponseBody};
-use crate::store::Stream;
 
 /// How long the rest of a refused body is still read.
 const LINGER: Duration = Duration::from_secs(5);
@@ -29,15 +27,17 @@ pub(crate) fn named_stream(headers: &HeaderMap) -> Option<String> {
     text(headers, "x-amzn-stream-name").or_else(arn).map(str::to_owned)
 }
 
+/// What the headers ask for: the stream, and what its timecodes mean.
+pub(crate) fn ingest(context: &Context, headers: &HeaderMap) -> Result<Ingest, ServiceError> {
+    let request = serde_json::json!({
+        "StreamName": text(headers, "x-amzn-stream-name"),
+        "StreamARN": text(headers, "x-amzn-stream-arn"),
+    });
+    Ok(Ingest::new(control::find_stream(context, &request)?, base(headers)?))
+}
+
 /// Receives a body; the answer begins at once and lasts until the body has ended.
-pub(crate) async fn put_media(
-    context: &Context,
-    headers: &HeaderMap,
-    mut body: Incoming,
-) -> Result<Response<ResponseBody>, ServiceError> {
-    let stream = find_stream(context, headers)?;
-    let base = base(headers)?;
-    let mut ingest = Ingest::new(stream, base);
+pub(crate) async fn put_media(mut ingest: Ingest, headers: &HeaderMap, mut body: Incoming) -> Response<ResponseBody> {
     let (sender, receiver) = mpsc::unbounded_channel();
     // A client that waits for "100 Continue" gets it only while its body is waited for, so before the answer.
     let expects = headers.contains_key(EXPECT);
@@ -45,9 +45,7 @@ pub(crate) async fn put_media(
     tokio::spawn(async move {
         while goes_on && receive(&mut ingest, &mut body, &sender).await {}
         drop((ingest, sender));
-        // Closing at once would reset the connection, and the producer would never read why it was refused.
-        let rest = async { while let Some(Ok(_)) = body.frame().await {} };
-        let _ = tokio::time::timeout(LINGER, rest).await;
+        discard(body).await;
     });
     let lines = stream::unfold(receiver, |mut receiver| async move {
         let line: Bytes = receiver.recv().await?;
@@ -55,7 +53,14 @@ pub(crate) async fn put_media(
     });
     let mut response = Response::new(StreamBody::new(lines).boxed_unsync());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    Ok(response)
+    response
+}
+
+/// Reads what is left of a refused body for a while: closing at once would reset the connection, and the producer
+/// would never read why it was refused.
+pub(crate) async fn discard(mut body: Incoming) {
+    let rest = async { while let Some(Ok(_)) = body.frame().await {} };
+    let _ = tokio::time::timeout(LINGER, rest).await;
 }
 
 /// Receives the next piece of the body; tells whether there may be another.
@@ -75,14 +80,6 @@ async fn receive(ingest: &mut Ingest, body: &mut Incoming, sender: &mpsc::Unboun
 
 fn line(acknowledgement: &Value) -> Bytes {
     Bytes::from(format!("{acknowledgement}\n"))
-}
-
-fn find_stream(context: &Context, headers: &HeaderMap) -> Result<Arc<Stream>, ServiceError> {
-    let request = serde_json::json!({
-        "StreamName": text(headers, "x-amzn-stream-name"),
-        "StreamARN": text(headers, "x-amzn-stream-arn"),
-    });
-    control::find_stream(context, &request)
 }
 
 /// What a cluster's time is added to, in milliseconds since 1970.

@@ -133,9 +133,18 @@ async fn dispatch(
     if operation == Operation::PutMedia {
         let stream = put_media::named_stream(&head.headers);
         record(context, operation, &head, connection.number, stream.clone(), None);
-        signature::verify(&context.credentials, &context.region, &head, Payload::Streaming)?;
-        strike(context, operation, stream.as_deref()).await?;
-        return put_media::put_media(context, &head.headers, body).await;
+        let checked = async {
+            signature::verify(&context.credentials, &context.region, &head, Payload::Streaming)?;
+            strike(context, operation, stream.as_deref()).await?;
+            put_media::ingest(context, &head.headers)
+        };
+        return match checked.await {
+            Ok(ingest) => Ok(put_media::put_media(ingest, &head.headers, body).await),
+            Err(error) => {
+                tokio::spawn(put_media::discard(body));
+                Err(error)
+            }
+        };
     }
     let bytes = Limited::new(body, LARGEST_REQUEST).collect().await.map_err(|_| {
         let message = "The request is too large.";

@@ -141,7 +141,8 @@ async fn bytes_are_acknowledged_and_served_while_the_body_still_comes() {
 async fn what_a_producer_sends_is_served_as_it_came() {
     let emulator = emulator();
     let tags = Bytes::from(matroska::tags(&[("place", "entrance")]));
-    let group = Cluster::new(40).block_group(1, 0, Some(40), true, b"grouped").bytes();
+    let checksum = matroska::element(matroska::id::CRC32, &[0xFF; 4]);
+    let group = Cluster::new(40).element(&checksum).block_group(1, 0, Some(40), true, b"grouped").bytes();
     let body = whole(&[header(), cluster(0, 1).bytes(), tags.clone(), group.clone(), header(), cluster(80, 1).bytes()]);
     put(&emulator, "RELATIVE", body).await;
     let request = json!({ "StreamName": "demo", "StartSelector": { "StartSelectorType": "EARLIEST" } });

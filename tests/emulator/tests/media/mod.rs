@@ -35,63 +35,45 @@ impl Chunk {
 pub fn chunks(body: &Bytes) -> Vec<Chunk> {
     let mut chunks: Vec<Chunk> = Vec::new();
     let mut cursor = Cursor::new(body);
-    while let Some(element) = cursor.next().unwrap() {
+    while let Some(element) = cursor.advance().unwrap() {
         if element.id == id::EBML {
             chunks.push(Chunk::default());
             continue;
         }
         let chunk = chunks.last_mut().expect("a body begins with an EBML header");
+        let body = || cursor.body(&element);
         match element.id {
-            // Of unknown size: the walk goes on with its children.
-            id::SEGMENT => continue,
-            id::CLUSTER => chunk.layout.push(id::CLUSTER),
+            id::SEGMENT => cursor.position = element.body,
+            id::CLUSTER => {
+                chunk.layout.push(id::CLUSTER);
+                // Known size or not, its children come along this walk.
+                cursor.position = element.body;
+            }
             id::TAGS => {
                 chunk.layout.push(id::TAGS);
-                chunk.tags.extend(matroska::read_tags(&cursor.body(&element)).unwrap());
-                continue;
+                chunk.tags.extend(matroska::read_tags(&body()).unwrap());
             }
-            other => {
-                if id::ends_cluster(other) || chunk.clusters.is_empty() {
-                    chunk.layout.push(other);
-                } else {
-                    child(chunk, &cursor.body(&element), other);
-                }
-                if other == id::TIMESTAMP && chunk.clusters.is_empty() {
-                    chunk.layout.pop();
-                    chunk.clusters.push(matroska::unsigned(&cursor.body(&element)));
-                }
-                continue;
-            }
-        }
-        if element.end.is_some() {
-            let mut children = cursor.children(&element);
-            while let Some(field) = children.next().unwrap() {
-                child(chunk, &children.body(&field), field.id);
-            }
+            id::TIMESTAMP => chunk.clusters.push(matroska::unsigned(&body())),
+            id::SIMPLE_BLOCK => block(chunk, &body(), true, true),
+            id::BLOCK_GROUP => group(chunk, &body()),
+            id::POSITION | id::PREV_SIZE => {}
+            other => chunk.layout.push(other),
         }
     }
     chunks
 }
 
-fn child(chunk: &mut Chunk, body: &Bytes, id: u32) {
-    match id {
-        id::TIMESTAMP => chunk.clusters.push(matroska::unsigned(body)),
-        id::SIMPLE_BLOCK => block(chunk, body, true, true),
-        id::BLOCK_GROUP => {
-            let mut keyframe = true;
-            let mut found = None;
-            let mut fields = Cursor::new(body);
-            while let Some(field) = fields.next().unwrap() {
-                match field.id {
-                    id::BLOCK => found = Some(fields.body(&field)),
-                    id::REFERENCE_BLOCK => keyframe = false,
-                    _ => {}
-                }
-            }
-            block(chunk, &found.unwrap(), false, keyframe);
+fn group(chunk: &mut Chunk, body: &Bytes) {
+    let (mut keyframe, mut found) = (true, None);
+    let mut fields = Cursor::new(body);
+    while let Some(field) = fields.advance().unwrap() {
+        match field.id {
+            id::BLOCK => found = Some(fields.body(&field)),
+            id::REFERENCE_BLOCK => keyframe = false,
+            _ => {}
         }
-        _ => {}
     }
+    block(chunk, &found.unwrap(), false, keyframe);
 }
 
 fn block(chunk: &mut Chunk, body: &Bytes, simple: bool, keyframe: bool) {
