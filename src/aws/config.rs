@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
+use aws_config::identity::IdentityCache;
 use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_credential_types::Credentials;
 
 use super::{Error, Request};
 
-/// Loads region, endpoint and credentials.
+/// Loads region and credentials. The request's endpoint is not in it: it is Kinesis Video's alone, and the clients that
+/// fetch credentials are made of the same configuration.
 ///
 /// # Errors
 ///
@@ -21,26 +22,20 @@ pub(super) async fn load(request: &Request) -> Result<SdkConfig, Error> {
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .timeout_config(TimeoutConfig::builder().connect_timeout(request.connect_timeout).build())
         // Once more, which also mends a skewed clock; whoever reads the stream has a patience of its own beyond that.
-        .retry_config(RetryConfig::standard().with_max_attempts(2).with_initial_backoff(Duration::from_millis(100)));
+        .retry_config(RetryConfig::standard().with_max_attempts(2).with_initial_backoff(Duration::from_millis(100)))
+        .no_credentials();
     // A stream's ARN can only be found in the region that it names.
     if let Some(region) = request.region.as_deref().or(request.stream.region()) {
         loader = loader.region(Region::new(region.to_owned()));
     }
-    if let Some(endpoint_url) = &request.endpoint_url {
-        loader = loader.endpoint_url(endpoint_url);
-    }
-    if let Some(given) = &request.credentials {
-        loader = loader.credentials_provider(Credentials::new(
-            &given.access_key,
-            &given.secret_key,
-            given.session_token.clone(),
-            None,
-            "element properties",
-        ));
+    if let Some(profile) = request.credentials.profile() {
+        loader = loader.profile_name(profile);
     }
     let config = loader.load().await;
     if config.region().is_none() {
         return Err(Error::NoRegion);
     }
-    Ok(config)
+    let provider = request.credentials.provider(&config).await;
+    // What is fetched is kept by the credentials themselves, and longer than a connection.
+    Ok(config.into_builder().credentials_provider(provider).identity_cache(IdentityCache::no_cache()).build())
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use aws_sdk_kinesisvideomedia as media;
 use bytes::Bytes;
+use media::primitives::ByteStream;
 use media::types::StartSelectorType;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
@@ -96,25 +97,11 @@ struct Reading {
 impl Reading {
     async fn run(&self, request: &Request, service: &Service) -> Result<(), Error> {
         let limit = request.read_timeout;
-        let (config, endpoint) = within(limit, "GetDataEndpoint", service.endpoint(request)).await?;
-        let config = media::config::Builder::from(&config).endpoint_url(&*endpoint).build();
-        let call = media::Client::from_conf(config)
-            .get_media()
-            .set_stream_name(request.stream.name().map(str::to_owned))
-            .set_stream_arn(request.stream.arn().map(str::to_owned))
-            .start_selector(start_selector(&request.start)?)
-            .send();
-        let answer = async { call.await.map_err(|error| Error::from_sdk("GetMedia", error)) };
-        let mut body = match within(limit, "GetMedia", answer).await {
-            Ok(answer) => answer.payload,
-            Err(error) => {
-                if error.is_refusal_of_expired_credentials() {
-                    service.forget_credentials().await;
-                } else {
-                    service.forget_endpoint().await;
-                }
-                return Err(error);
+        let mut body = match open(request, service).await {
+            Err(error) if error.is_outdated_credentials() && request.credentials.renew().await => {
+                open(request, service).await?
             }
+            opened => opened?,
         };
         if self.sender.send(Ok(Received::Opened)).is_err() {
             return Ok(());
@@ -135,6 +122,27 @@ impl Reading {
         let permits = u32::try_from(bytes.min(self.limit)).unwrap_or(u32::MAX);
         if let Ok(permits) = self.room.acquire_many(permits).await {
             permits.forget();
+        }
+    }
+}
+
+/// Begins the body; a data endpoint that fails is asked for again by the next call.
+async fn open(request: &Request, service: &Service) -> Result<ByteStream, Error> {
+    let limit = request.read_timeout;
+    let (config, endpoint) = within(limit, "GetDataEndpoint", service.endpoint(request)).await?;
+    let config = media::config::Builder::from(&config).endpoint_url(&*endpoint).build();
+    let call = media::Client::from_conf(config)
+        .get_media()
+        .set_stream_name(request.stream.name().map(str::to_owned))
+        .set_stream_arn(request.stream.arn().map(str::to_owned))
+        .start_selector(start_selector(&request.start)?)
+        .send();
+    let answer = async { call.await.map_err(|error| Error::from_sdk("GetMedia", error)) };
+    match within(limit, "GetMedia", answer).await {
+        Ok(answer) => Ok(answer.payload),
+        Err(error) => {
+            service.forget_endpoint().await;
+            Err(error)
         }
     }
 }

@@ -6,6 +6,9 @@ use aws_sdk_kinesisvideomedia::error::SdkError;
 use aws_sdk_kinesisvideomedia::operation::RequestId;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
+use super::CredentialError;
+use super::credentials::find;
+
 /// Why a call failed, or its body ended early.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
@@ -13,6 +16,8 @@ pub enum Error {
     NoRegion,
     #[error("no AWS credentials: {reason}")]
     NoCredentials { reason: String },
+    #[error(transparent)]
+    Credentials(#[from] CredentialError),
     #[error("{operation}: {message} ({code})")]
     Service {
         operation: &'static str,
@@ -44,8 +49,6 @@ pub enum Recovery {
     None,
     /// Try again after a while.
     Retry,
-    /// Try once more with credentials that were loaded again.
-    RetryOnce,
     /// Begin elsewhere: the point to begin with may be gone.
     StartElsewhere,
 }
@@ -70,7 +73,7 @@ impl ServiceErrorKind {
     ///
     /// From the errors that GetDataEndpoint and GetMedia list, and the
     /// [common errors](https://docs.aws.amazon.com/kinesisvideostreams/latest/dg/CommonErrors.html).
-    fn of(code: &str, status: u16) -> Self {
+    pub(super) fn of(code: &str, status: u16) -> Self {
         match code.strip_suffix("Exception").unwrap_or(code) {
             "ResourceNotFound" => Self::NotFound,
             "NotAuthorized"
@@ -112,13 +115,9 @@ impl Error {
     pub fn recovery(&self) -> Recovery {
         match self {
             Self::NoRegion | Self::NoCredentials { .. } | Self::Request { .. } => Recovery::None,
-            Self::Service { kind: ServiceErrorKind::NotAuthorized, .. } => {
-                if self.is_refusal_of_expired_credentials() {
-                    Recovery::RetryOnce
-                } else {
-                    Recovery::None
-                }
-            }
+            // Whoever writes the credential file may be late, and a provider may come back.
+            Self::Credentials(CredentialError::Expired { .. } | CredentialError::Unavailable { .. }) => Recovery::Retry,
+            Self::Credentials(_) => Recovery::None,
             Self::Service { kind, .. } => match kind {
                 ServiceErrorKind::NotFound | ServiceErrorKind::NotAuthorized | ServiceErrorKind::Other => {
                     Recovery::None
@@ -136,22 +135,17 @@ impl Error {
         }
     }
 
-    /// Whether newer credentials of the same source may be granted what these were not.
-    pub(super) fn is_refusal_of_expired_credentials(&self) -> bool {
-        matches!(self, Self::Service { code, .. } if matches!(
-            code.strip_suffix("Exception").unwrap_or(code),
-            "NotAuthorized" | "ExpiredToken" | "RequestExpired"
-        ))
-    }
-
     /// What the SDK says of a failed call.
     pub(super) fn from_sdk<E>(operation: &'static str, error: SdkError<E, HttpResponse>) -> Self
     where
         E: std::error::Error + ProvideErrorMetadata + 'static,
         SdkError<E, HttpResponse>: RequestId,
     {
-        if let Some(reason) = credentials_error(&error) {
-            return Self::NoCredentials { reason };
+        if let Some(error) = find::<CredentialError>(&error) {
+            return error.clone().into();
+        }
+        if let Some(error) = find::<CredentialsError>(&error) {
+            return Self::NoCredentials { reason: without_output(&chain(error)) };
         }
         let request_id = error.request_id().map(str::to_owned);
         match &error {
@@ -180,6 +174,13 @@ impl Error {
             _ => Self::Unreachable { operation, reason: chain(&error) },
         }
     }
+
+    /// Whether the service no longer takes these credentials, and could take fresh ones of the same source.
+    pub(super) fn is_outdated_credentials(&self) -> bool {
+        let Self::Service { code, .. } = self else { return false };
+        let code = code.strip_suffix("Exception").unwrap_or(code);
+        ["ExpiredToken", "NotAuthorized", "UnrecognizedClient", "InvalidClientTokenId"].contains(&code)
+    }
 }
 
 /// An error and all that it says of its causes.
@@ -195,14 +196,13 @@ pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 /// A refused signature is explained on further lines with the whole signed request, session token included.
-fn first_line(message: &str) -> String {
+pub(super) fn first_line(message: &str) -> String {
     message.lines().next().unwrap_or_default().to_owned()
 }
 
-fn credentials_error(error: &(dyn std::error::Error + 'static)) -> Option<String> {
-    let found = std::iter::successors(Some(error), |error| error.source())
-        .find(|error| error.downcast_ref::<CredentialsError>().is_some())?;
-    Some(chain(found))
+/// The SDK quotes what a `credential_process` that failed wrote to its standard error, which may be anything.
+fn without_output(reason: &str) -> String {
+    reason.split_once(" Stderr: ").map_or(reason, |(reason, _)| reason).to_owned()
 }
 
 #[cfg(test)]

@@ -2,12 +2,16 @@
 
 mod config;
 mod connection;
+mod credentials;
 mod error;
 mod request;
 mod service;
 mod stream;
 
 pub use connection::{Connection, Consumer, Received};
+#[cfg(feature = "cognito")]
+pub use credentials::CognitoIdentity;
+pub use credentials::{CredentialError, CredentialSource, Credentials, IotCertificate, Role, StaticCredentials};
 pub use error::{Error, Recovery, ServiceErrorKind};
-pub use request::{Request, StartSelector, StaticCredentials};
+pub use request::{Request, StartSelector};
 pub use stream::{InvalidStream, Stream};

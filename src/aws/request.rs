@@ -1,9 +1,8 @@
 //! What a consumer asks of the service.
 
-use std::fmt;
 use std::time::Duration;
 
-use super::Stream;
+use super::{Credentials, Stream};
 use crate::fragment::{FragmentNumber, UnixTime};
 
 /// A GetMedia call, before any endpoint is known.
@@ -15,8 +14,7 @@ pub struct Request {
     pub region: Option<String>,
     /// Control-plane endpoint; without it the SDK's.
     pub endpoint_url: Option<String>,
-    /// Without them the SDK's default chain.
-    pub credentials: Option<StaticCredentials>,
+    pub credentials: Credentials,
     /// How long a connection may take to come about.
     pub connect_timeout: Duration,
     /// How long the service may be silent.
@@ -48,19 +46,5 @@ impl StartSelector {
     /// Whether it is a moment, whose fragment may be gone while the stream goes on.
     pub fn is_a_time(&self) -> bool {
         matches!(self, Self::ProducerTimestamp(_) | Self::ServerTimestamp(_))
-    }
-}
-
-/// A key pair that the user gave, with the token of a temporary one.
-#[derive(Clone)]
-pub struct StaticCredentials {
-    pub access_key: String,
-    pub secret_key: String,
-    pub session_token: Option<String>,
-}
-
-impl fmt::Debug for StaticCredentials {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("StaticCredentials(..)")
     }
 }

@@ -8,7 +8,7 @@ use aws_sdk_kinesisvideo::types::ApiName;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::{Error, Request, Stream, config};
+use super::{Error, Request, config};
 
 /// GetDataEndpoint is allowed 5 times a second a stream, for all who read it.
 const BETWEEN_ENDPOINTS: Duration = Duration::from_secs(1);
@@ -47,7 +47,7 @@ impl Service {
             tokio::time::sleep_until(asked + BETWEEN_ENDPOINTS).await;
         }
         known.asked = Some(Instant::now());
-        let endpoint: Arc<str> = data_endpoint(&request.stream, &config).await?.into();
+        let endpoint: Arc<str> = data_endpoint(request, &config).await?.into();
         known.endpoint = Some(Arc::clone(&endpoint));
         Ok((config, endpoint))
     }
@@ -56,20 +56,17 @@ impl Service {
     pub async fn forget_endpoint(&self) {
         self.known.lock().await.endpoint = None;
     }
-
-    /// The credentials were refused: the next call loads them again.
-    pub async fn forget_credentials(&self) {
-        let mut known = self.known.lock().await;
-        known.config = None;
-        known.endpoint = None;
-    }
 }
 
-async fn data_endpoint(stream: &Stream, config: &SdkConfig) -> Result<String, Error> {
-    aws_sdk_kinesisvideo::Client::new(config)
+async fn data_endpoint(request: &Request, config: &SdkConfig) -> Result<String, Error> {
+    let mut config = aws_sdk_kinesisvideo::config::Builder::from(config);
+    if let Some(endpoint_url) = &request.endpoint_url {
+        config = config.endpoint_url(endpoint_url);
+    }
+    aws_sdk_kinesisvideo::Client::from_conf(config.build())
         .get_data_endpoint()
-        .set_stream_name(stream.name().map(str::to_owned))
-        .set_stream_arn(stream.arn().map(str::to_owned))
+        .set_stream_name(request.stream.name().map(str::to_owned))
+        .set_stream_arn(request.stream.arn().map(str::to_owned))
         .api_name(ApiName::GetMedia)
         .send()
         .await

@@ -39,8 +39,6 @@ pub struct Session {
     progressed: bool,
     /// Any connection has.
     anything: bool,
-    /// Refused credentials have been loaded again since anything came.
-    credentials_tried: bool,
     /// The connection at hand stands.
     connected: bool,
     /// The last connection ended well.
@@ -105,7 +103,6 @@ impl Session {
             ended: false,
             progressed: false,
             anything: false,
-            credentials_tried: false,
             connected: false,
             ended_well: false,
             idle_since: Instant::now(),
@@ -219,7 +216,6 @@ impl Session {
     fn progress(&mut self) {
         self.progressed = true;
         self.anything = true;
-        self.credentials_tried = false;
         self.idle_since = Instant::now();
         self.link.progressed();
     }
@@ -273,11 +269,6 @@ impl Session {
         };
         self.start = match recovery {
             Recovery::Retry => self.start_behind(&point),
-            Recovery::RetryOnce if !self.credentials_tried => {
-                self.credentials_tried = true;
-                pace = Pace::AtOnce;
-                self.start_behind(&point)
-            }
             Recovery::StartElsewhere
                 if self.start != StartSelector::Earliest && (resumable || self.start.is_a_time()) =>
             {
@@ -286,7 +277,7 @@ impl Session {
                 pace = Pace::AtOnce;
                 StartSelector::Earliest
             }
-            Recovery::RetryOnce | Recovery::StartElsewhere | Recovery::None => return Err(failure.into()),
+            Recovery::StartElsewhere | Recovery::None => return Err(failure.into()),
         };
         if !ends_well && !progressed && self.link.has_failed_for(self.retry_timeout()) {
             return Err(match failure {

@@ -1,15 +1,21 @@
 //! The element's properties, and what they mean together.
 
+mod credentials;
+mod limits;
+
 use std::sync::LazyLock;
-use std::time::Duration;
 
 use gst::glib;
 use gst::prelude::*;
 
+use self::credentials::{CredentialProperties, CredentialSettingsError};
+use self::limits::Limits;
 use super::checkpoint::Checkpoint;
-use crate::aws::{InvalidStream, Request, StartSelector, StaticCredentials, Stream};
+use crate::aws::{InvalidStream, Request, StartSelector, Stream};
 use crate::fragment::{Clock, FragmentNumber, InvalidTime, Range, UnixTime};
 use crate::output::TrackSelector;
+
+pub use self::limits::Patience;
 
 /// Where to begin, as the property spells it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
@@ -36,9 +42,7 @@ pub struct Settings {
     stream: Option<String>,
     aws_region: Option<String>,
     endpoint_url: Option<String>,
-    access_key: Option<String>,
-    secret_key: Option<String>,
-    session_token: Option<String>,
+    credentials: CredentialProperties,
     start_selector: StartSelectorType,
     start_timestamp: Option<String>,
     after_fragment_number: Option<String>,
@@ -47,44 +51,6 @@ pub struct Settings {
     track: Option<String>,
     checkpoint_location: Option<String>,
     limits: Limits,
-}
-
-/// The properties that are numbers.
-#[derive(Clone, Debug)]
-struct Limits {
-    connect_timeout: u64,
-    read_timeout: u64,
-    idle_timeout: u64,
-    retry_timeout: i64,
-    max_buffered_bytes: u32,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connect_timeout: 5000,
-            read_timeout: 30_000,
-            idle_timeout: 0,
-            retry_timeout: -1,
-            max_buffered_bytes: 4 << 20,
-        }
-    }
-}
-
-/// How long a stream that brings nothing is waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
-    /// While the service has nothing new; `None`: as long as the range says.
-    pub idle: Option<Duration>,
-    /// While calls fail; `None`: as long as the range says.
-    pub retry: Option<Duration>,
-}
-
-impl Patience {
-    /// How long calls may fail in a row: for ever where the stream is followed for ever.
-    pub fn for_failures(self, has_end: bool) -> Option<Duration> {
-        self.retry.or_else(|| has_end.then_some(Duration::from_secs(300)))
-    }
 }
 
 /// What the properties ask for.
@@ -110,8 +76,8 @@ pub enum SettingsError {
     Missing { selector: &'static str, property: &'static str },
     #[error("property {property} does not go with {other}")]
     Conflict { property: &'static str, other: String },
-    #[error("property {given} is set without {missing}: give both, or neither for the SDK's own credentials")]
-    Credentials { given: &'static str, missing: &'static str },
+    #[error(transparent)]
+    Credentials(#[from] CredentialSettingsError),
     #[error("the end-timestamp {end} is not after the start-timestamp {start}")]
     Backwards { start: UnixTime, end: UnixTime },
 }
@@ -123,17 +89,7 @@ impl Settings {
             let string = |name: &'static str, nick: &'static str, blurb: &'static str| {
                 glib::ParamSpecString::builder(name).nick(nick).blurb(blurb).mutable_ready()
             };
-            let milliseconds = |name: &'static str, nick: &'static str, blurb: &'static str, minimum, default| {
-                glib::ParamSpecUInt64::builder(name)
-                    .nick(nick)
-                    .blurb(blurb)
-                    .minimum(minimum)
-                    .default_value(default)
-                    .mutable_ready()
-                    .build()
-            };
-            let limits = Limits::default();
-            vec![
+            let mut properties = vec![
                 string("stream", "Stream", "Name or ARN of the Kinesis Video stream to read").build(),
                 string("stream-name", "Stream name", "The same as stream, as kvssink spells it").build(),
                 string(
@@ -149,22 +105,6 @@ impl Settings {
                     "URL of the control-plane endpoint (default: the AWS SDK's: AWS_ENDPOINT_URL, profile, else that \
                      of the region)",
                 )
-                .build(),
-                string(
-                    "access-key",
-                    "Access key",
-                    "AWS access key ID; goes with secret-key (default: the AWS SDK's chain: environment, profile, web \
-                     identity, container, instance metadata)",
-                )
-                .write_only()
-                .build(),
-                string("secret-key", "Secret key", "AWS secret access key; goes with access-key").write_only().build(),
-                string(
-                    "session-token",
-                    "Session token",
-                    "AWS session token; goes with access-key and secret-key where these are temporary",
-                )
-                .write_only()
                 .build(),
                 glib::ParamSpecEnum::builder_with_default("start-selector", StartSelectorType::default())
                     .nick("Start selector")
@@ -214,61 +154,25 @@ impl Settings {
                      behind that fragment, whatever start-selector says",
                 )
                 .build(),
-                milliseconds(
-                    "connect-timeout",
-                    "Connect timeout",
-                    "How long a connection may take to come about, in ms",
-                    1,
-                    limits.connect_timeout,
-                ),
-                milliseconds(
-                    "read-timeout",
-                    "Read timeout",
-                    "How long the service may send nothing before the connection is made anew, in ms",
-                    1,
-                    limits.read_timeout,
-                ),
-                milliseconds(
-                    "idle-timeout",
-                    "Idle timeout",
-                    "How long the stream may have no new fragment before that is its end, in ms (0 = for ever, or 10 s \
-                     once end-timestamp has passed)",
-                    0,
-                    limits.idle_timeout,
-                ),
-                glib::ParamSpecInt64::builder("retry-timeout")
-                    .nick("Retry timeout")
-                    .blurb(
-                        "How long failing calls are tried again before the last error ends the stream, in ms (0 = not \
-                         at all, -1 = for ever without end-timestamp, else 5 minutes)",
-                    )
-                    .minimum(-1)
-                    .default_value(limits.retry_timeout)
-                    .mutable_ready()
-                    .build(),
-                glib::ParamSpecUInt::builder("max-buffered-bytes")
-                    .nick("Maximum buffered bytes")
-                    .blurb("How much is read ahead of a pipeline that is paused or slow, in bytes")
-                    .minimum(1)
-                    .default_value(limits.max_buffered_bytes)
-                    .mutable_ready()
-                    .build(),
-            ]
+            ];
+            properties.extend(CredentialProperties::properties());
+            properties.extend(Limits::properties());
+            properties
         });
         PROPERTIES.as_ref()
     }
 
     /// Sets a property; `false` where there is none of that name and type.
     pub fn set(&mut self, name: &str, value: &glib::Value) -> bool {
-        let limits = &mut self.limits;
-        match name {
-            "start-selector" => return assign(&mut self.start_selector, value),
-            "connect-timeout" => return assign(&mut limits.connect_timeout, value),
-            "read-timeout" => return assign(&mut limits.read_timeout, value),
-            "idle-timeout" => return assign(&mut limits.idle_timeout, value),
-            "retry-timeout" => return assign(&mut limits.retry_timeout, value),
-            "max-buffered-bytes" => return assign(&mut limits.max_buffered_bytes, value),
-            _ => {}
+        // Credentials depend on more than their own properties: on the region, and on the stream's name.
+        self.credentials.forget();
+        if let Some(set) = self.credentials.set(name, value).or_else(|| self.limits.set(name, value)) {
+            return set;
+        }
+        if name == "start-selector" {
+            let Ok(selector) = value.get() else { return false };
+            self.start_selector = selector;
+            return true;
         }
         match (self.text_mut(name), value.get::<Option<String>>()) {
             (Some(text), Ok(value)) => {
@@ -292,12 +196,7 @@ impl Settings {
             "end-timestamp" => self.end_timestamp.to_value(),
             "track" => self.track.to_value(),
             "checkpoint-location" => self.checkpoint_location.to_value(),
-            "connect-timeout" => self.limits.connect_timeout.to_value(),
-            "read-timeout" => self.limits.read_timeout.to_value(),
-            "idle-timeout" => self.limits.idle_timeout.to_value(),
-            "retry-timeout" => self.limits.retry_timeout.to_value(),
-            "max-buffered-bytes" => self.limits.max_buffered_bytes.to_value(),
-            _ => return None,
+            _ => return self.credentials.get(name).or_else(|| self.limits.get(name)),
         })
     }
 
@@ -322,6 +221,7 @@ impl Settings {
         };
         let location = self.checkpoint_location.as_deref();
         let checkpoint = location.map(|location| Checkpoint::new(location, &stream.to_string()));
+        let credentials = self.credentials.credentials(&stream)?;
         Ok(Plan {
             checkpoint,
             request: Request {
@@ -329,17 +229,14 @@ impl Settings {
                 start,
                 region: self.aws_region.clone(),
                 endpoint_url: self.endpoint_url.clone(),
-                credentials: self.credentials()?,
-                connect_timeout: Duration::from_millis(self.limits.connect_timeout),
-                read_timeout: Duration::from_millis(self.limits.read_timeout),
-                max_buffered_bytes: usize::try_from(self.limits.max_buffered_bytes).unwrap_or(usize::MAX),
+                credentials,
+                connect_timeout: self.limits.connect_timeout(),
+                read_timeout: self.limits.read_timeout(),
+                max_buffered_bytes: self.limits.max_buffered_bytes(),
             },
             range: Range { clock, end },
             track: self.track.as_deref().and_then(TrackSelector::new),
-            patience: Patience {
-                idle: (self.limits.idle_timeout > 0).then_some(Duration::from_millis(self.limits.idle_timeout)),
-                retry: u64::try_from(self.limits.retry_timeout).ok().map(Duration::from_millis),
-            },
+            patience: self.limits.patience(),
         })
     }
 
@@ -353,9 +250,6 @@ impl Settings {
             "stream" | "stream-name" => &mut self.stream,
             "aws-region" => &mut self.aws_region,
             "endpoint-url" => &mut self.endpoint_url,
-            "access-key" => &mut self.access_key,
-            "secret-key" => &mut self.secret_key,
-            "session-token" => &mut self.session_token,
             "start-timestamp" => &mut self.start_timestamp,
             "after-fragment-number" => &mut self.after_fragment_number,
             "continuation-token" => &mut self.continuation_token,
@@ -364,21 +258,6 @@ impl Settings {
             "checkpoint-location" => &mut self.checkpoint_location,
             _ => return None,
         })
-    }
-
-    fn credentials(&self) -> Result<Option<StaticCredentials>, SettingsError> {
-        let missing = |given, missing| Err(SettingsError::Credentials { given, missing });
-        match (&self.access_key, &self.secret_key, &self.session_token) {
-            (Some(access_key), Some(secret_key), session_token) => Ok(Some(StaticCredentials {
-                access_key: access_key.clone(),
-                secret_key: secret_key.clone(),
-                session_token: session_token.clone(),
-            })),
-            (Some(_), None, _) => missing("access-key", "secret-key"),
-            (None, Some(_), _) => missing("secret-key", "access-key"),
-            (None, None, Some(_)) => missing("session-token", "access-key and secret-key"),
-            (None, None, None) => Ok(None),
-        }
     }
 
     fn start(&self) -> Result<StartSelector, SettingsError> {
@@ -431,13 +310,6 @@ impl Settings {
             }
         })
     }
-}
-
-fn assign<'a, T: glib::value::FromValue<'a> + 'a>(field: &mut T, value: &'a glib::Value) -> bool
-where
-    T::Checker: glib::value::ValueTypeChecker,
-{
-    value.get().map(|value| *field = value).is_ok()
 }
 
 fn nick(selector: StartSelectorType) -> &'static str {
@@ -493,9 +365,6 @@ mod tests {
             (&[], Type::FragmentNumber, ["fragment-number", "after-fragment-number"]),
             (&[], Type::ContinuationToken, ["start-selector=continuation-token", "continuation-token"]),
             (&[("after-fragment-number", "12a")], Type::Now, ["after-fragment-number", "12a"]),
-            (&[("access-key", "a")], Type::Now, ["access-key", "secret-key"]),
-            (&[("secret-key", "a")], Type::Now, ["access-key", "secret-key"]),
-            (&[("session-token", "a")], Type::Now, ["session-token", "access-key"]),
             (&[("start-timestamp", "5"), ("end-timestamp", "5")], Type::Now, ["end-timestamp", "start-timestamp"]),
             (&[("stream", "a/b")], Type::Now, ["a/b", "name"]),
             (&[("stream", "")], Type::Now, ["stream", "ARN"]),
@@ -511,18 +380,5 @@ mod tests {
         let range = |selector| plan(&properties, selector).unwrap().range;
         assert_eq!(range(StartSelectorType::Now).clock, Clock::Producer);
         assert_eq!(range(StartSelectorType::ServerTimestamp).clock, Clock::Server);
-    }
-
-    #[test]
-    fn secrets_cannot_be_read() {
-        for name in ["access-key", "secret-key", "session-token"] {
-            let property = Settings::properties().iter().find(|property| property.name() == name).unwrap();
-            assert!(!property.flags().contains(glib::ParamFlags::READABLE));
-            assert!(Settings::default().get(name).is_none());
-        }
-        let given =
-            plan(&[("access-key", "AKIA"), ("secret-key", "hush"), ("session-token", "token")], StartSelectorType::Now);
-        let text = format!("{given:?}");
-        assert!(!["AKIA", "hush", "\"token\""].iter().any(|secret| text.contains(secret)), "{text}");
     }
 }

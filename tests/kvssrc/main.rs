@@ -1,8 +1,10 @@
 //! kvssrc in real pipelines, against the emulator over real sockets.
 
 mod body;
+mod chain;
 mod changes;
 mod checkpoint;
+mod credentials;
 mod elementary;
 mod errors;
 mod faults;
@@ -10,6 +12,7 @@ mod gaps;
 mod judges;
 mod lines;
 mod range;
+mod secrets;
 mod shutdown;
 mod support;
 mod time;
