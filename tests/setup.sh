@@ -88,24 +88,17 @@ find_missing() {
     done
 }
 
-as_root() {
-    if [ "$(id -u)" -eq 0 ]; then
-        "$@"
-    elif ! command -v sudo >/dev/null; then
-        die "no right to install packages and no sudo; as root: $*"
-    elif [ -t 1 ]; then
-        sudo "$@" # asks for a password on the terminal where it needs one
-    else
-        sudo -n "$@"
-    fi
-}
-
-# Installs packages; where several scripts start at once, they wait for each other.
+# Where several scripts install at once, they wait for each other.
 apt_install() {
+    local install=(apt-get install -q -y --no-install-recommends -o DPkg::Lock::Timeout=600 "$@") sudo=()
+    if [ "$(id -u)" -ne 0 ]; then
+        command -v sudo >/dev/null || die "installing packages needs root; as root: ${install[*]}"
+        sudo=(sudo)
+        [ -t 1 ] || sudo=(sudo -n) # nobody is there to type a password
+    fi
     say "installing with apt: $*"
-    as_root apt-get update -q </dev/null || say "apt-get update had errors; trying with the lists that are there"
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends \
-        -o DPkg::Lock::Timeout=600 "$@" </dev/null ||
+    "${sudo[@]}" apt-get update -q </dev/null || say "apt-get update had errors; trying with the lists that are there"
+    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive "${install[@]}" </dev/null ||
         die "apt-get could not install: $* (on Ubuntu some of them need the component universe)"
 }
 

@@ -79,7 +79,9 @@ pub(crate) struct Faults {
 impl Faults {
     /// Adds a fault behind those that wait already.
     pub fn set(&self, stream: &str, fault: Fault, repeat: Repeat) {
-        lock(&self.by_stream).entry(stream.to_owned()).or_default().push((fault, repeat));
+        if repeat != Repeat::Times(0) {
+            lock(&self.by_stream).entry(stream.to_owned()).or_default().push((fault, repeat));
+        }
     }
 
     pub fn clear(&self, stream: &str) {
@@ -114,6 +116,7 @@ mod tests {
     #[test]
     fn faults_strike_in_order_and_as_often_as_told() {
         let faults = Faults::default();
+        faults.set("a", Fault::CutAfter(0), Repeat::Times(0));
         faults.set("a", Fault::CutAfter(1), Repeat::Once);
         faults.set("a", Fault::CutAfter(2), Repeat::Times(2));
         faults.set("a", Fault::StallAfter(3), Repeat::Always);

@@ -38,5 +38,9 @@ pub use error::Error;
 pub use fault::{ANY_STREAM, Fault, Repeat};
 pub use fragment::{FragmentInfo, NewFragment};
 pub use keys::Keys;
+/// HTTP/1.1 or HTTP/2, as a [`RequestRecord`] has it.
+pub use hyper::Version as HttpVersion;
 pub use number::{FragmentNumber, NotANumber};
 pub use record::{Operation, RequestRecord};
+/// JSON, as a [`RequestRecord`] has it.
+pub use serde_json::Value;

@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 #[command(version)]
 struct Arguments {
     /// A stream, and the Matroska file (or GetMedia body) that it holds; a name alone makes an empty stream.
-    #[arg(long = "stream", value_name = "NAME[=FILE]", required = true)]
+    #[arg(long = "stream", value_name = "NAME[=FILE]")]
     streams: Vec<String>,
 
     /// Replay every file for ever in real time, as a camera would put it.
@@ -101,7 +101,7 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         }
         first = first.or(Some(name));
     }
-    announce(&emulator, &arguments, first.unwrap_or_default())?;
+    announce(&emulator, &arguments, first)?;
     runtime.block_on(async {
         tokio::select! {
             _ = terminated.recv() => {}
@@ -112,22 +112,24 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Says where it listens, and what reads the first stream. Keys that are not the demonstration's are not shown.
-fn announce(emulator: &Emulator, arguments: &Arguments, stream: &str) -> std::io::Result<()> {
-    let demonstration = arguments.secret_key == DEMO_SECRET_KEY && arguments.session_token.is_none();
-    let keys = if demonstration {
-        format!("access-key={} secret-key={}", arguments.access_key, arguments.secret_key)
-    } else {
-        "access-key=… secret-key=…".to_owned()
-    };
-    let selector = if arguments.live { "now" } else { "earliest" };
+/// Says where it listens, and what reads the first stream, if there is one. Keys that are not the demonstration's are not shown.
+fn announce(emulator: &Emulator, arguments: &Arguments, stream: Option<&str>) -> std::io::Result<()> {
+    let (url, region) = (emulator.url(), emulator.region());
+    let mut lines = format!("listening on {url}\n");
+    if let Some(stream) = stream {
+        let demonstration = arguments.secret_key == DEMO_SECRET_KEY && arguments.session_token.is_none();
+        let keys = if demonstration {
+            format!("access-key={} secret-key={}", arguments.access_key, arguments.secret_key)
+        } else {
+            "access-key=… secret-key=…".to_owned()
+        };
+        let selector = if arguments.live { "now" } else { "earliest" };
+        lines += &format!(
+            "kvssrc stream={stream} start-selector={selector} endpoint-url={url} aws-region={region} {keys}\n"
+        );
+    }
+    // In one piece: who reads the first line and closes the pipe does not end the program.
     let mut out = std::io::stdout().lock();
-    writeln!(out, "listening on {}", emulator.url())?;
-    writeln!(
-        out,
-        "kvssrc stream={stream} start-selector={selector} endpoint-url={} aws-region={} {keys}",
-        emulator.url(),
-        emulator.region()
-    )?;
+    out.write_all(lines.as_bytes())?;
     out.flush()
 }

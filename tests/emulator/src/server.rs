@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -35,6 +35,8 @@ use crate::{control, get_media, put_media};
 /// The name that requests are signed for.
 const SERVICE: &str = "kinesisvideo";
 
+/// How long is waited after a connection that could not be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 /// The largest JSON body that is read.
 const LARGEST_REQUEST: usize = 1024 * 1024;
 
@@ -73,8 +75,14 @@ struct Connection {
 pub(crate) async fn serve(context: Arc<Context>, listener: TcpListener, tls: Option<TlsAcceptor>) {
     let connections = AtomicU64::new(1);
     loop {
-        // A connection that is gone before it is accepted is no reason to stop.
-        let Ok((socket, _)) = listener.accept().await else { continue };
+        let socket = match listener.accept().await {
+            Ok((socket, _)) => socket,
+            Err(_) => {
+                // Gone before it was accepted, or too many open files: others may be luckier in a moment.
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
         let number = connections.fetch_add(1, Ordering::Relaxed);
         tokio::spawn(connection(Arc::clone(&context), socket, tls.clone(), number));
     }

@@ -15,6 +15,9 @@ use crate::sync::lock;
 /// The account that every stream's ARN names.
 pub(crate) const ACCOUNT: &str = "123456789012";
 
+/// How long a fragment may become that is still being put, in milliseconds.
+const LONGEST: u64 = 10_000;
+
 /// Milliseconds since 1970.
 pub(crate) fn now() -> u64 {
     u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
@@ -178,7 +181,8 @@ impl Stream {
         let state = lock(&self.state);
         let contains = |fragment: &&Arc<Fragment>| {
             let begin = begin(fragment);
-            begin <= moment && fragment.duration().is_none_or(|duration| moment < begin.saturating_add(duration.max(1)))
+            let duration = fragment.duration().unwrap_or(LONGEST).max(1);
+            begin <= moment && moment < begin.saturating_add(duration)
         };
         let later = || state.fragments.iter().find(|fragment| begin(fragment) > moment);
         state.fragments.iter().find(contains).or_else(later).cloned()

@@ -23,8 +23,9 @@ fn python() -> &'static Path {
         let environment = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/venv");
         let python = environment.join("bin/python3");
         if !has_boto3(&python) {
-            run(Command::new("python3").args(["-m", "venv"]).arg(&environment));
-            run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "boto3"]));
+            let wanted = Path::new(env!("CARGO_MANIFEST_DIR")).join("../requirements.txt");
+            run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment));
+            run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "-r"]).arg(wanted));
         }
         python
     })
@@ -51,8 +52,12 @@ fn judge(tls: bool) {
     emulator.import_bytes("demo", bytes).unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/judge.py");
     let mut command = Command::new(python());
-    // Nothing of this machine's own configuration may help.
+    // Nothing of this machine's own configuration may help or hinder.
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("AWS_")) {
+        command.env_remove(name);
+    }
     command.env("AWS_CONFIG_FILE", "/dev/null").env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
+    command.env("NO_PROXY", "127.0.0.1").env("no_proxy", "127.0.0.1");
     command.arg(script).args([emulator.url().as_str(), emulator.region(), emulator.access_key()]);
     command.arg(emulator.secret_key()).arg(&file).arg(emulator.ca_file().unwrap_or(Path::new("")));
     let said = run(&mut command);
