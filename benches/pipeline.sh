@@ -45,11 +45,11 @@ say "body: $count times $(basename "$once"), $bytes bytes; $rounds rounds; $(npr
 
 curl_alone() { get_media "$emulator_url" X -o /dev/null; }
 curl_and_gstreamer() { get_media "$emulator_url" X | gst-launch-1.0 -q fdsrc ! matroskademux ! fakesink; }
-kvssrc() { gst-launch-1.0 -q kvssrc stream=X start-selector=earliest ! fakesink; }
+kvssrc() { gst-launch-1.0 -q kvssrc stream=X start-selector=earliest end-timestamp="$(date +%s)" ! fakesink; }
 start_up() { gst-launch-1.0 -q fakesrc num-buffers=1 ! fakesink; }
 
 # A client that leaves something out is no measure: what comes out of it, in bytes.
-out=$(gst-launch-1.0 -q kvssrc stream=X start-selector=earliest ! fdsink | wc -c)
+out=$(gst-launch-1.0 -q kvssrc stream=X start-selector=earliest end-timestamp="$(date +%s)" ! fdsink | wc -c)
 [ "$out" -gt $((bytes * 9 / 10)) ] || die "kvssrc brought $out bytes of $bytes"
 
 # measure CLIENT: prints "CLIENT wall cpu" in seconds.

@@ -21,8 +21,9 @@ use_plugin release
 make_sample
 start_emulator "$root/target/release/kvs-emulator" --stream demo="$sample" --end-at-head
 
+# Up to now: without an end, kvssrc would wait for what the camera sends next.
 pipeline=(
-    kvssrc stream=demo start-selector=earliest ! matroskademux name=d
+    kvssrc stream=demo start-selector=earliest end-timestamp="$(date +%s.%N)" ! matroskademux name=d
     mp4mux name=m ! filesink location="$output"
     d.video_0 ! queue ! h264parse ! m.
     d.audio_0 ! queue ! aacparse ! m.
