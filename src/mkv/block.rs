@@ -111,7 +111,11 @@ impl Block {
                     let reason = "a second Block in one BlockGroup";
                     return Err(Error::InvalidElement { offset, element: head.id, reason });
                 }
-                Id::BLOCK => payload = Some(Payload::read(&mut walk, head.size, Id::BLOCK, offset)?),
+                Id::BLOCK => {
+                    let end = walk.position().saturating_add(usize::try_from(head.size).unwrap_or(usize::MAX));
+                    payload = Some(Payload::read(&mut walk, head.size, Id::BLOCK, offset)?);
+                    walk.skip(end.saturating_sub(walk.position()));
+                }
                 Id::BLOCK_DURATION if head.size > 8 => {
                     return Err(invalid(head.id, "an integer of more than 8 bytes"));
                 }
@@ -152,18 +156,11 @@ pub(super) struct Payload {
 }
 
 impl Payload {
-    /// Reads a SimpleBlock that begins at `offset` in the body; `head` is its own, `walk` stands before it.
+    /// Reads the `size` bytes of data in front of `walk`, which goes on to their end or less. The element begins at
+    /// `offset` in the body.
     // Returned through memory, this costs a quarter of the whole reading of a block.
     #[inline(always)]
-    pub fn simple(mut walk: Walk, head: &Head, offset: u64) -> Result<Self, Error> {
-        walk.skip(head.length);
-        Self::read(&mut walk, head.size, Id::SIMPLE_BLOCK, offset)
-    }
-
-    /// Reads the `size` bytes of data in front of `walk`, which goes on to their end. The element begins at `offset`
-    /// in the body.
-    #[inline(always)]
-    fn read(walk: &mut Walk, size: u64, element: Id, offset: u64) -> Result<Self, Error> {
+    pub fn read(walk: &mut Walk, size: u64, element: Id, offset: u64) -> Result<Self, Error> {
         let too_short = || Error::InvalidSize { offset, element, reason: "too short for a block header" };
         let start = walk.position();
         let end = start.saturating_add(usize::try_from(size).unwrap_or(usize::MAX));
@@ -183,14 +180,12 @@ impl Payload {
         let Some(&[high, low, flags]) = header.get(track_length..).and_then(|rest| rest.first_chunk()) else {
             return Err(too_short());
         };
-        walk.skip(track_length + 3);
-
         let frames = if flags & LACING == 0 {
-            Frames::One(walk.position() as u32..end as u32)
+            Frames::One((start + track_length + 3) as u32..end as u32)
         } else {
+            walk.skip(track_length + 3);
             lace(walk, end, flags & LACING).map_err(|reason| Error::InvalidLacing { offset, track, reason })?
         };
-        walk.skip(end.saturating_sub(walk.position()));
         Ok(Self {
             track,
             relative_timestamp: i16::from_be_bytes([high, low]),
@@ -284,7 +279,10 @@ mod tests {
         element(&mut bytes, Id::SIMPLE_BLOCK, data);
         let head = vint::head(&bytes).unwrap().unwrap();
         let read = |pieces: Pieces| {
-            Payload::simple(pieces.walk(), &head, 7).map(|payload| Block::simple(pieces.clone(), payload))
+            let mut walk = pieces.walk();
+            walk.skip(head.length);
+            Payload::read(&mut walk, head.size, Id::SIMPLE_BLOCK, 7)
+                .map(|payload| Block::simple(pieces.clone(), payload))
         };
         let whole = read(Pieces::One(bytes.clone().into()));
         assert_eq!(whole, read(Pieces::Many(bytes.iter().map(|&byte| vec![byte].into()).collect())));
@@ -424,5 +422,29 @@ mod tests {
         assert!(invalid(Id::UNREAD)(&tail(&[0x9B])), "no size");
         assert!(matches!(tail(&[0x00]), Error::InvalidElement { offset: 20, element: Id::UNREAD, .. }));
         assert!(matches!(group(&with(Id::BLOCK, &[0x81, 0, 0])), Err(Error::InvalidSize { element: Id::BLOCK, .. })));
+    }
+    #[test]
+    fn a_block_takes_no_bytes_of_what_follows_it() {
+        // What follows reads as the rest of a block header, a lace's frame count or a frame size.
+        let mut after = Vec::new();
+        unsigned(&mut after, Id::BLOCK_DURATION, 0x8181);
+        for (flags, rest, expected) in [
+            (0x02, &[][..], "no frame count"),
+            (0x02, &[1], SIZES_MISSING),
+            (0x02, &[1, 255], SIZES_MISSING),
+            (0x06, &[1], SIZES_MISSING),
+            (0x06, &[1, 0x40], SIZES_MISSING),
+        ] {
+            let mut children = Vec::new();
+            element(&mut children, Id::BLOCK, &data(flags, rest));
+            let error = group(&[children, after.clone()].concat()).unwrap_err();
+            assert_eq!(error, Error::InvalidLacing { offset: 9, track: 1, reason: expected }, "{flags} {rest:?}");
+        }
+        for length in 0..4 {
+            let mut children = Vec::new();
+            element(&mut children, Id::BLOCK, &data(0, b"")[..length]);
+            let error = group(&[children, after.clone()].concat()).unwrap_err();
+            assert!(matches!(error, Error::InvalidSize { offset: 9, element: Id::BLOCK, .. }), "{length}: {error:?}");
+        }
     }
 }

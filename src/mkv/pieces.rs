@@ -83,7 +83,7 @@ impl Pieces {
     #[inline]
     pub(super) fn walk(&self) -> Walk<'_> {
         match self.as_slice() {
-            [] => Walk::from(&[][..]),
+            [] => Walk::new(&[], 0),
             [first, later @ ..] => Walk { current: first, later, position: 0 },
         }
     }
@@ -151,13 +151,13 @@ pub(super) struct Walk<'a> {
     position: usize,
 }
 
-impl<'a> From<&'a [u8]> for Walk<'a> {
-    fn from(bytes: &'a [u8]) -> Self {
-        Walk { current: bytes, later: &[], position: 0 }
-    }
-}
-
 impl<'a> Walk<'a> {
+    /// A walk in one piece that begins at `position`.
+    #[inline]
+    pub fn new(bytes: &'a [u8], position: usize) -> Self {
+        Walk { current: bytes.get(position..).unwrap_or_default(), later: &[], position }
+    }
+
     /// Bytes behind the walk.
     #[inline]
     pub fn position(&self) -> usize {

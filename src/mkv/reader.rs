@@ -24,13 +24,16 @@ pub const MAX_BLOCK: u64 = 64 << 20;
 /// element that is not whole yet is held in memory.
 ///
 /// It never waits and never reads a byte of an incomplete element twice: it knows how many bytes it wants next.
-#[derive(Default)]
 pub struct Reader {
     queue: Queue,
     /// Where the queue begins in the body.
     offset: u64,
     state: State,
+    /// What was wrong; then nothing is read any more.
+    failure: Option<Error>,
     level: Level,
+    /// Where what is open at this level ends; `u64::MAX` where nothing tells.
+    end: u64,
     segment: Master,
     cluster: Master,
     /// The open cluster's Timestamp was read.
@@ -38,7 +41,7 @@ pub struct Reader {
 }
 
 /// What the bytes at the front of the queue are.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 enum State {
     /// An element header.
     #[default]
@@ -47,8 +50,6 @@ enum State {
     Collecting(Head),
     /// The rest of an element that nobody wants.
     Skipping { offset: u64, element: Id, left: u64 },
-    /// Nothing, ever again.
-    Failed(Error),
 }
 
 /// What the front of the queue holds for the consumer.
@@ -89,14 +90,30 @@ struct Master {
     sized: bool,
 }
 
+impl Default for Reader {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Reader {
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            queue: Queue::default(),
+            offset: 0,
+            state: State::default(),
+            failure: None,
+            level: Level::default(),
+            end: u64::MAX,
+            segment: Master::default(),
+            cluster: Master::default(),
+            has_timestamp: false,
+        }
     }
 
     /// Takes over the next piece of the body, of any length. Reads nothing yet.
     pub fn push(&mut self, bytes: Bytes) {
-        if !matches!(self.state, State::Failed(_)) {
+        if self.failure.is_none() {
             self.queue.push(bytes);
         }
     }
@@ -120,7 +137,8 @@ impl Reader {
         if head.id == Id::SIMPLE_BLOCK
             && let Some(bytes) = self.queue.front(head.whole())
         {
-            return match Payload::simple(Walk::from(bytes), &head, offset) {
+            let mut walk = Walk::new(bytes, head.length);
+            return match Payload::read(&mut walk, head.size, head.id, offset) {
                 Ok(payload) => Ok(Some(Element::Block(Block::simple(self.queue.take_front(head.whole()), payload)))),
                 Err(error) => self.fail(error),
             };
@@ -130,9 +148,11 @@ impl Reader {
 
     /// The body has ended, and [`Reader::next`] gave `None`: was that between two elements?
     pub fn finish(&self) -> Result<(), Error> {
+        if let Some(error) = &self.failure {
+            return Err(error.clone());
+        }
         let truncated = |offset, element| Err(Error::Truncated { offset, element });
         match self.state {
-            State::Failed(ref error) => Err(error.clone()),
             State::Collecting(head) => truncated(self.offset, head.id),
             State::Skipping { offset, element, .. } => truncated(offset, element),
             State::Between if self.queue.len() > 0 => truncated(self.offset, Id::UNREAD),
@@ -165,17 +185,20 @@ impl Reader {
     #[cold]
     fn fail(&mut self, error: Error) -> Result<Option<Element>, Error> {
         self.queue = Queue::default();
-        self.state = State::Failed(error.clone());
+        self.failure = Some(error.clone());
         Err(error)
     }
 
     /// Goes on to the next element that makes one for the consumer.
     #[inline]
     fn find(&mut self) -> Result<Found, Error> {
+        if let Some(error) = &self.failure {
+            return Err(error.clone());
+        }
         loop {
             let found = match self.state {
                 State::Between => {
-                    if self.close_ended() {
+                    if self.offset >= self.end && self.close() == Level::Cluster {
                         return Ok(Found::ClusterEnd);
                     }
                     let Some(head) = self.peek_head()? else { return Ok(Found::Nothing) };
@@ -188,17 +211,16 @@ impl Reader {
                     self.state = State::Between;
                     return Ok(Found::Whole(head));
                 }
-                State::Skipping { ref mut left, .. } => {
-                    let count = self.queue.discard(*left) as u64;
+                State::Skipping { offset, element, left } => {
+                    let count = self.queue.discard(left) as u64;
                     self.offset = self.offset.saturating_add(count);
-                    *left -= count;
-                    if *left > 0 {
+                    if count < left {
+                        self.state = State::Skipping { offset, element, left: left - count };
                         return Ok(Found::Nothing);
                     }
                     self.state = State::Between;
-                    continue;
+                    Found::Nothing
                 }
-                State::Failed(ref error) => return Err(error.clone()),
             };
             if !matches!(found, Found::Nothing) {
                 return Ok(found);
@@ -206,26 +228,28 @@ impl Reader {
         }
     }
 
-    /// Leaves a Cluster or Segment whose size is used up; whether it was a Cluster.
-    #[inline]
-    fn close_ended(&mut self) -> bool {
-        if self.level == Level::Cluster && self.offset >= self.cluster.end {
-            self.level = Level::Segment;
-            return true;
-        }
-        if self.level == Level::Segment && self.offset >= self.segment.end {
-            self.level = Level::End;
-        }
-        false
+    fn enter(&mut self, level: Level) {
+        self.level = level;
+        self.end = match level {
+            Level::Cluster => self.cluster.end,
+            Level::Segment => self.segment.end,
+            Level::Start | Level::Header | Level::End => u64::MAX,
+        };
+    }
+
+    /// Leaves the Cluster or Segment that is open for what it stands in; what it was.
+    #[cold]
+    fn close(&mut self) -> Level {
+        let closed = self.level;
+        self.enter(if closed == Level::Cluster { Level::Segment } else { Level::End });
+        closed
     }
 
     #[inline]
     fn peek_head(&mut self) -> Result<Option<Head>, Error> {
         let scratch = &mut [0; MAX_HEAD];
         let bytes = self.queue.peek(scratch);
-        if self.level == Level::Start
-            && !bytes.iter().zip(Id::EBML.0.to_be_bytes()).all(|(&byte, wanted)| byte == wanted)
-        {
+        if self.level == Level::Start && bytes.iter().zip(Id::EBML.0.to_be_bytes()).any(|(&byte, id)| byte != id) {
             let reason = "it does not begin with an EBML header";
             return Err(Error::NotMatroska { offset: self.offset, reason });
         }
@@ -248,14 +272,14 @@ impl Reader {
             if self.cluster.sized {
                 return Err(self.misplaced(&head, "in a Cluster of known size that has not ended"));
             }
-            self.level = Level::Segment;
+            self.close();
             return Ok(Found::ClusterEnd);
         }
         if self.level == Level::Segment && matches!(head.id, Id::EBML | Id::SEGMENT) {
             if self.segment.sized {
                 return Err(self.misplaced(&head, "in a Segment of known size that has not ended"));
             }
-            self.level = Level::End;
+            self.close();
         }
         self.expect_inside(&head)?;
         match (self.level, head.id) {
@@ -263,7 +287,7 @@ impl Reader {
             (Level::Start | Level::Header | Level::End, Id::EBML) => self.collect(head, MAX_HEADER_ELEMENT),
             (Level::Header, Id::SEGMENT) => {
                 self.segment = self.open(head);
-                self.level = Level::Segment;
+                self.enter(Level::Segment);
                 Ok(Found::Segment)
             }
             (Level::Start | Level::Header | Level::End, _) => {
@@ -272,7 +296,7 @@ impl Reader {
             (Level::Segment, Id::INFO | Id::TRACKS | Id::TAGS) => self.collect(head, MAX_HEADER_ELEMENT),
             (Level::Segment, Id::CLUSTER) => {
                 self.cluster = self.open(head);
-                self.level = Level::Cluster;
+                self.enter(Level::Cluster);
                 self.has_timestamp = false;
                 Ok(Found::Nothing)
             }
@@ -302,26 +326,18 @@ impl Reader {
     /// Every child ends with its parent at the latest.
     #[inline]
     fn expect_inside(&self, head: &Head) -> Result<(), Error> {
-        let end = match self.level {
-            Level::Cluster => self.cluster.end,
-            Level::Segment => self.segment.end,
-            Level::Start | Level::Header | Level::End => return Ok(()),
-        };
-        let left = end.saturating_sub(self.offset).saturating_sub(head.length as u64);
-        let head_fits = end.saturating_sub(self.offset) >= head.length as u64;
-        if head_fits && (head.size == UNKNOWN || head.size <= left) {
-            return Ok(());
+        if head.least() > self.end.saturating_sub(self.offset) {
+            return Err(self.invalid_size(head, "it leads out of its parent"));
         }
-        Err(self.invalid_size(head, "it leads out of its parent"))
+        Ok(())
     }
 
     /// Enters a Segment or Cluster: consumes its header.
     fn open(&mut self, head: Head) -> Master {
         let offset = self.offset;
         self.offset = offset.saturating_add(self.queue.discard(head.length as u64) as u64);
-        let parent_end = if self.level == Level::Segment { self.segment.end } else { u64::MAX };
         match head.size {
-            UNKNOWN => Master { offset, end: parent_end, sized: false },
+            UNKNOWN => Master { offset, end: self.end, sized: false },
             size => Master { offset, end: self.offset.saturating_add(size), sized: true },
         }
     }
@@ -353,8 +369,12 @@ impl Reader {
     fn read(&mut self, head: &Head, offset: u64) -> Result<Option<Element>, Error> {
         let element = self.queue.take(head.whole());
         let element = match head.id {
-            Id::SIMPLE_BLOCK => Payload::simple(element.walk(), head, offset)
-                .map(|payload| Element::Block(Block::simple(element.clone(), payload))),
+            Id::SIMPLE_BLOCK => {
+                let mut walk = element.walk();
+                walk.skip(head.length);
+                let payload = Payload::read(&mut walk, head.size, head.id, offset);
+                payload.map(|payload| Element::Block(Block::simple(element.clone(), payload)))
+            }
             Id::BLOCK_GROUP => Block::group(element, head, offset).map(Element::Block),
             _ => self.read_header(head, offset, element.to_bytes()),
         };
@@ -374,7 +394,7 @@ impl Reader {
         Ok(match head.id {
             Id::EBML => {
                 let Document { doc_type, doc_type_version, doc_type_read_version } = Document::parse(&element)?;
-                self.level = Level::Header;
+                self.enter(Level::Header);
                 Element::Document { doc_type, doc_type_version, doc_type_read_version }
             }
             Id::TIMESTAMP => {
@@ -395,14 +415,17 @@ impl Reader {
         }
     }
 
+    #[cold]
     fn unknown_size(&self, head: &Head) -> Error {
         self.invalid_size(head, "only Segment and Cluster may have an unknown size")
     }
 
+    #[cold]
     fn invalid_size(&self, head: &Head, reason: &'static str) -> Error {
         Error::InvalidSize { offset: self.offset, element: head.id, reason }
     }
 
+    #[cold]
     fn misplaced(&self, head: &Head, reason: &'static str) -> Error {
         Error::InvalidElement { offset: self.offset, element: head.id, reason }
     }

@@ -25,6 +25,13 @@ impl Head {
     pub fn whole(&self) -> usize {
         self.length.saturating_add(self.size as usize)
     }
+
+    /// Bytes of the element as far as they are known.
+    #[inline]
+    pub fn least(&self) -> u64 {
+        let size = if self.size == UNKNOWN { 0 } else { self.size };
+        size.saturating_add(self.length as u64)
+    }
 }
 
 /// What no later byte can mend in an element header.
@@ -62,12 +69,14 @@ pub(super) fn head(bytes: &[u8]) -> Result<Option<Head>, Malformed> {
         return Err(Malformed::Id);
     }
     let id = Id(raw as u32);
-    let rest = bytes.get(id_length..).unwrap_or_default();
-    if rest.first() == Some(&0) {
-        return Err(Malformed::Size(id));
+    let Some(rest) = bytes.get(id_length..) else { return Ok(None) };
+    match number(rest) {
+        Some((size, size_length)) => {
+            Ok(Some(Head { id, size: size.unwrap_or(UNKNOWN), length: id_length + size_length }))
+        }
+        None if rest.first() == Some(&0) => Err(Malformed::Size(id)),
+        None => Ok(None),
     }
-    let Some((size, size_length)) = number(rest) else { return Ok(None) };
-    Ok(Some(Head { id, size: size.unwrap_or(UNKNOWN), length: id_length + size_length }))
 }
 
 /// Reads a number of up to 8 bytes from the front of `bytes`, with its length; all data bits set (unknown size,
