@@ -9,6 +9,7 @@
 
 mod control;
 mod credentials;
+mod cut;
 mod document;
 mod emulator;
 mod error;
