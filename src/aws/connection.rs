@@ -1,8 +1,10 @@
 //! One GetMedia connection: from the data endpoint to the last byte of the body.
 
+use aws_config::SdkConfig;
 use aws_sdk_kinesisvideo::types::ApiName;
 use aws_sdk_kinesisvideomedia as media;
 use bytes::Bytes;
+use media::primitives::ByteStream;
 use media::types::StartSelectorType;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -52,17 +54,12 @@ impl Drop for Connection {
 
 async fn read(request: &Request, sender: &mpsc::Sender<Result<Bytes, Error>>) -> Result<(), Error> {
     let config = config::load(request).await?;
-    let endpoint = data_endpoint(request, &config).await?;
-    let config = media::config::Builder::from(&config).endpoint_url(&endpoint).build();
-    let mut body = media::Client::from_conf(config)
-        .get_media()
-        .set_stream_name(request.stream.name().map(str::to_owned))
-        .set_stream_arn(request.stream.arn().map(str::to_owned))
-        .start_selector(start_selector(&request.start)?)
-        .send()
-        .await
-        .map_err(|error| Error::from_sdk("GetMedia", error))?
-        .payload;
+    let mut body = match open(request, &config).await {
+        Err(error) if error.is_outdated_credentials() && request.credentials.renew().await => {
+            open(request, &config).await?
+        }
+        opened => opened?,
+    };
     while let Some(piece) = body.next().await {
         let piece = piece.map_err(|error| Error::Body { reason: super::error::chain(&error) })?;
         if sender.send(Ok(piece)).await.is_err() {
@@ -72,8 +69,26 @@ async fn read(request: &Request, sender: &mpsc::Sender<Result<Bytes, Error>>) ->
     Ok(())
 }
 
-async fn data_endpoint(request: &Request, config: &aws_config::SdkConfig) -> Result<String, Error> {
-    aws_sdk_kinesisvideo::Client::new(config)
+async fn open(request: &Request, config: &SdkConfig) -> Result<ByteStream, Error> {
+    let endpoint = data_endpoint(request, config).await?;
+    let config = media::config::Builder::from(config).endpoint_url(&endpoint).build();
+    let opened = media::Client::from_conf(config)
+        .get_media()
+        .set_stream_name(request.stream.name().map(str::to_owned))
+        .set_stream_arn(request.stream.arn().map(str::to_owned))
+        .start_selector(start_selector(&request.start)?)
+        .send()
+        .await
+        .map_err(|error| Error::from_sdk("GetMedia", error))?;
+    Ok(opened.payload)
+}
+
+async fn data_endpoint(request: &Request, config: &SdkConfig) -> Result<String, Error> {
+    let mut config = aws_sdk_kinesisvideo::config::Builder::from(config);
+    if let Some(endpoint_url) = &request.endpoint_url {
+        config = config.endpoint_url(endpoint_url);
+    }
+    aws_sdk_kinesisvideo::Client::from_conf(config.build())
         .get_data_endpoint()
         .set_stream_name(request.stream.name().map(str::to_owned))
         .set_stream_arn(request.stream.arn().map(str::to_owned))

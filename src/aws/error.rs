@@ -6,6 +6,9 @@ use aws_sdk_kinesisvideomedia::error::SdkError;
 use aws_sdk_kinesisvideomedia::operation::RequestId;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
+use super::CredentialError;
+use super::credentials::find;
+
 /// Why a call failed, or its body ended early.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
@@ -13,6 +16,8 @@ pub enum Error {
     NoRegion,
     #[error("no AWS credentials: {reason}")]
     NoCredentials { reason: String },
+    #[error(transparent)]
+    Credentials(#[from] CredentialError),
     #[error("{operation}: {message} ({code})")]
     Service {
         operation: &'static str,
@@ -55,7 +60,7 @@ impl ServiceErrorKind {
     ///
     /// From the errors that GetDataEndpoint and GetMedia list, and the
     /// [common errors](https://docs.aws.amazon.com/kinesisvideostreams/latest/dg/CommonErrors.html).
-    fn of(code: &str, status: u16) -> Self {
+    pub(super) fn of(code: &str, status: u16) -> Self {
         match code.strip_suffix("Exception").unwrap_or(code) {
             "ResourceNotFound" => Self::NotFound,
             "NotAuthorized"
@@ -99,8 +104,11 @@ impl Error {
         E: std::error::Error + ProvideErrorMetadata + 'static,
         SdkError<E, HttpResponse>: RequestId,
     {
-        if let Some(reason) = credentials_error(&error) {
-            return Self::NoCredentials { reason };
+        if let Some(error) = find::<CredentialError>(&error) {
+            return error.clone().into();
+        }
+        if let Some(error) = find::<CredentialsError>(&error) {
+            return Self::NoCredentials { reason: without_output(&chain(error)) };
         }
         let request_id = error.request_id().map(str::to_owned);
         match &error {
@@ -129,6 +137,13 @@ impl Error {
             _ => Self::Unreachable { operation, reason: chain(&error) },
         }
     }
+
+    /// Whether the service no longer takes these credentials, and could take fresh ones of the same source.
+    pub(super) fn is_outdated_credentials(&self) -> bool {
+        let Self::Service { code, .. } = self else { return false };
+        let code = code.strip_suffix("Exception").unwrap_or(code);
+        ["ExpiredToken", "NotAuthorized", "UnrecognizedClient", "InvalidClientTokenId"].contains(&code)
+    }
 }
 
 /// An error and all that it says of its causes.
@@ -144,14 +159,13 @@ pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 /// A refused signature is explained on further lines with the whole signed request, session token included.
-fn first_line(message: &str) -> String {
+pub(super) fn first_line(message: &str) -> String {
     message.lines().next().unwrap_or_default().to_owned()
 }
 
-fn credentials_error(error: &(dyn std::error::Error + 'static)) -> Option<String> {
-    let found = std::iter::successors(Some(error), |error| error.source())
-        .find(|error| error.downcast_ref::<CredentialsError>().is_some())?;
-    Some(chain(found))
+/// The SDK quotes what a `credential_process` that failed wrote to its standard error, which may be anything.
+fn without_output(reason: &str) -> String {
+    reason.split_once(" Stderr: ").map_or(reason, |(reason, _)| reason).to_owned()
 }
 
 #[cfg(test)]

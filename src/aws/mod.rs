@@ -2,11 +2,15 @@
 
 mod config;
 mod connection;
+mod credentials;
 mod error;
 mod request;
 mod stream;
 
 pub use connection::Connection;
+#[cfg(feature = "cognito")]
+pub use credentials::CognitoIdentity;
+pub use credentials::{CredentialError, CredentialSource, Credentials, IotCertificate, Role, StaticCredentials};
 pub use error::{Error, ServiceErrorKind};
-pub use request::{Request, StartSelector, StaticCredentials};
+pub use request::{Request, StartSelector};
 pub use stream::{InvalidStream, Stream};

@@ -1,8 +1,6 @@
 //! What a consumer asks of the service.
 
-use std::fmt;
-
-use super::Stream;
+use super::{Credentials, Stream};
 use crate::fragment::{FragmentNumber, UnixTime};
 
 /// A GetMedia call, before any endpoint is known.
@@ -14,8 +12,7 @@ pub struct Request {
     pub region: Option<String>,
     /// Control-plane endpoint; without it the SDK's.
     pub endpoint_url: Option<String>,
-    /// Without them the SDK's default chain.
-    pub credentials: Option<StaticCredentials>,
+    pub credentials: Credentials,
 }
 
 /// Where to begin. See `StartSelector` in the
@@ -35,18 +32,4 @@ pub enum StartSelector {
     AfterFragment(FragmentNumber),
     /// Where an earlier body said that one should go on.
     ContinuationToken(String),
-}
-
-/// A key pair that the user gave, with the token of a temporary one.
-#[derive(Clone)]
-pub struct StaticCredentials {
-    pub access_key: String,
-    pub secret_key: String,
-    pub session_token: Option<String>,
-}
-
-impl fmt::Debug for StaticCredentials {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("StaticCredentials(..)")
-    }
 }

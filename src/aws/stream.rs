@@ -71,6 +71,14 @@ impl Stream {
         }
     }
 
+    /// The name, which an ARN holds, too.
+    pub fn short_name(&self) -> &str {
+        match self {
+            Self::Name(name) => name,
+            Self::Arn { arn, .. } => arn.split('/').nth(1).unwrap_or_default(),
+        }
+    }
+
     /// The region that an ARN tells.
     pub fn region(&self) -> Option<&str> {
         match self {
@@ -98,6 +106,7 @@ mod tests {
         let arn = "arn:aws:kinesisvideo:eu-west-1:123456789012:stream/door/1500000000000";
         let stream = Stream::parse(arn).unwrap();
         assert_eq!((stream.arn(), stream.region(), stream.name()), (Some(arn), Some("eu-west-1"), None));
+        assert_eq!(stream.short_name(), "door");
         for wrong in [
             "",
             "a b",

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::settings::SettingsError;
-use crate::aws::{self, ServiceErrorKind};
+use crate::aws::{self, CredentialError, ServiceErrorKind};
 use crate::{fragment, output};
 
 /// Anything that ends the element's work.
@@ -68,9 +68,23 @@ fn aws_message(error: &aws::Error, stream: &str) -> gst::ErrorMessage {
         aws::Error::NoRegion => gst::error_msg!(Resource::Settings, ("{}.", sentence(error))),
         aws::Error::NoCredentials { reason } => gst::error_msg!(
             Resource::NotAuthorized,
-            ("No AWS credentials: set access-key and secret-key, or what the AWS SDK reads."),
+            ("No AWS credentials: set access-key and secret-key, another of kvssrc's sources, or what the AWS SDK reads."),
             ["{reason}"]
         ),
+        aws::Error::Credentials(error) => {
+            let text = sentence(error);
+            match error {
+                CredentialError::File { .. } | CredentialError::Certificate { .. } => {
+                    gst::error_msg!(Resource::Settings, ("{text}."), ["{error:?}"])
+                }
+                CredentialError::Expired { .. } | CredentialError::Refused { .. } => {
+                    gst::error_msg!(Resource::NotAuthorized, ("{text}."), ["{error:?}"])
+                }
+                CredentialError::Unavailable { .. } => {
+                    gst::error_msg!(Resource::OpenRead, ("{text}."), ["{error:?}"])
+                }
+            }
+        }
         aws::Error::Service { kind, operation, code, message, status, request_id } => {
             let request_id = request_id.as_deref().unwrap_or("unknown");
             let debug = format!("{operation}: {code} (HTTP {status}, request id {request_id}): {message}");

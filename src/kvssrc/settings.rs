@@ -1,11 +1,14 @@
 //! The element's properties, and what they mean together.
 
+mod credentials;
+
 use std::sync::LazyLock;
 
 use gst::glib;
 use gst::prelude::*;
 
-use crate::aws::{InvalidStream, Request, StartSelector, StaticCredentials, Stream};
+use self::credentials::{CredentialProperties, CredentialSettingsError};
+use crate::aws::{InvalidStream, Request, StartSelector, Stream};
 use crate::fragment::{Clock, FragmentNumber, InvalidTime, Range, UnixTime};
 use crate::output::TrackSelector;
 
@@ -34,9 +37,7 @@ pub struct Settings {
     stream: Option<String>,
     aws_region: Option<String>,
     endpoint_url: Option<String>,
-    access_key: Option<String>,
-    secret_key: Option<String>,
-    session_token: Option<String>,
+    credentials: CredentialProperties,
     start_selector: StartSelectorType,
     start_timestamp: Option<String>,
     after_fragment_number: Option<String>,
@@ -66,8 +67,8 @@ pub enum SettingsError {
     Missing { selector: &'static str, property: &'static str },
     #[error("property {property} does not go with {other}")]
     Conflict { property: &'static str, other: String },
-    #[error("property {given} is set without {missing}: give both, or neither for the SDK's own credentials")]
-    Credentials { given: &'static str, missing: &'static str },
+    #[error(transparent)]
+    Credentials(#[from] CredentialSettingsError),
     #[error("the end-timestamp {end} is not after the start-timestamp {start}")]
     Backwards { start: UnixTime, end: UnixTime },
 }
@@ -79,7 +80,7 @@ impl Settings {
             let string = |name: &'static str, nick: &'static str, blurb: &'static str| {
                 glib::ParamSpecString::builder(name).nick(nick).blurb(blurb).mutable_ready()
             };
-            vec![
+            let mut properties = vec![
                 string("stream", "Stream", "Name or ARN of the Kinesis Video stream to read").build(),
                 string("stream-name", "Stream name", "The same as stream, as kvssink spells it").build(),
                 string(
@@ -95,22 +96,6 @@ impl Settings {
                     "URL of the control-plane endpoint (default: the AWS SDK's: AWS_ENDPOINT_URL, profile, else that \
                      of the region)",
                 )
-                .build(),
-                string(
-                    "access-key",
-                    "Access key",
-                    "AWS access key ID; goes with secret-key (default: the AWS SDK's chain: environment, profile, web \
-                     identity, container, instance metadata)",
-                )
-                .write_only()
-                .build(),
-                string("secret-key", "Secret key", "AWS secret access key; goes with access-key").write_only().build(),
-                string(
-                    "session-token",
-                    "Session token",
-                    "AWS session token; goes with access-key and secret-key where these are temporary",
-                )
-                .write_only()
                 .build(),
                 glib::ParamSpecEnum::builder_with_default("start-selector", StartSelectorType::default())
                     .nick("Start selector")
@@ -153,13 +138,20 @@ impl Settings {
                      first video track that fits, else the first that fits)",
                 )
                 .build(),
-            ]
+            ];
+            properties.extend(CredentialProperties::properties());
+            properties
         });
         PROPERTIES.as_ref()
     }
 
     /// Sets a property; `false` where there is none of that name and type.
     pub fn set(&mut self, name: &str, value: &glib::Value) -> bool {
+        // Credentials depend on more than their own properties: on the region, and on the stream's name.
+        self.credentials.forget();
+        if let Some(set) = self.credentials.set(name, value) {
+            return set;
+        }
         if name == "start-selector" {
             let Ok(selector) = value.get() else { return false };
             self.start_selector = selector;
@@ -186,7 +178,7 @@ impl Settings {
             "continuation-token" => self.continuation_token.to_value(),
             "end-timestamp" => self.end_timestamp.to_value(),
             "track" => self.track.to_value(),
-            _ => return None,
+            _ => return self.credentials.get(name),
         })
     }
 
@@ -209,13 +201,14 @@ impl Settings {
             StartSelector::ServerTimestamp(_) => Clock::Server,
             _ => Clock::Producer,
         };
+        let credentials = self.credentials.credentials(&stream)?;
         Ok(Plan {
             request: Request {
                 stream,
                 start,
                 region: self.aws_region.clone(),
                 endpoint_url: self.endpoint_url.clone(),
-                credentials: self.credentials()?,
+                credentials,
             },
             range: Range { clock, end },
             track: self.track.as_deref().and_then(TrackSelector::new),
@@ -232,9 +225,6 @@ impl Settings {
             "stream" | "stream-name" => &mut self.stream,
             "aws-region" => &mut self.aws_region,
             "endpoint-url" => &mut self.endpoint_url,
-            "access-key" => &mut self.access_key,
-            "secret-key" => &mut self.secret_key,
-            "session-token" => &mut self.session_token,
             "start-timestamp" => &mut self.start_timestamp,
             "after-fragment-number" => &mut self.after_fragment_number,
             "continuation-token" => &mut self.continuation_token,
@@ -242,21 +232,6 @@ impl Settings {
             "track" => &mut self.track,
             _ => return None,
         })
-    }
-
-    fn credentials(&self) -> Result<Option<StaticCredentials>, SettingsError> {
-        let missing = |given, missing| Err(SettingsError::Credentials { given, missing });
-        match (&self.access_key, &self.secret_key, &self.session_token) {
-            (Some(access_key), Some(secret_key), session_token) => Ok(Some(StaticCredentials {
-                access_key: access_key.clone(),
-                secret_key: secret_key.clone(),
-                session_token: session_token.clone(),
-            })),
-            (Some(_), None, _) => missing("access-key", "secret-key"),
-            (None, Some(_), _) => missing("secret-key", "access-key"),
-            (None, None, Some(_)) => missing("session-token", "access-key and secret-key"),
-            (None, None, None) => Ok(None),
-        }
     }
 
     fn start(&self) -> Result<StartSelector, SettingsError> {
@@ -364,9 +339,6 @@ mod tests {
             (&[], Type::FragmentNumber, ["fragment-number", "after-fragment-number"]),
             (&[], Type::ContinuationToken, ["start-selector=continuation-token", "continuation-token"]),
             (&[("after-fragment-number", "12a")], Type::Now, ["after-fragment-number", "12a"]),
-            (&[("access-key", "a")], Type::Now, ["access-key", "secret-key"]),
-            (&[("secret-key", "a")], Type::Now, ["access-key", "secret-key"]),
-            (&[("session-token", "a")], Type::Now, ["session-token", "access-key"]),
             (&[("start-timestamp", "5"), ("end-timestamp", "5")], Type::Now, ["end-timestamp", "start-timestamp"]),
             (&[("stream", "a/b")], Type::Now, ["a/b", "name"]),
             (&[("stream", "")], Type::Now, ["stream", "ARN"]),
@@ -382,18 +354,5 @@ mod tests {
         let range = |selector| plan(&properties, selector).unwrap().range;
         assert_eq!(range(StartSelectorType::Now).clock, Clock::Producer);
         assert_eq!(range(StartSelectorType::ServerTimestamp).clock, Clock::Server);
-    }
-
-    #[test]
-    fn secrets_cannot_be_read() {
-        for name in ["access-key", "secret-key", "session-token"] {
-            let property = Settings::properties().iter().find(|property| property.name() == name).unwrap();
-            assert!(!property.flags().contains(glib::ParamFlags::READABLE));
-            assert!(Settings::default().get(name).is_none());
-        }
-        let given =
-            plan(&[("access-key", "AKIA"), ("secret-key", "hush"), ("session-token", "token")], StartSelectorType::Now);
-        let text = format!("{given:?}");
-        assert!(!["AKIA", "hush", "\"token\""].iter().any(|secret| text.contains(secret)), "{text}");
     }
 }

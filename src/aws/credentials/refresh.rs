@@ -1,0 +1,324 @@
+//! Credentials kept until they age, and fetched again before they expire without anybody waiting for it.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{self, ProvideCredentials, SharedCredentialsProvider, future};
+use tokio::time::timeout;
+
+/// So long before they expire credentials are fetched again, or at half of their life where that is shorter.
+const AHEAD: Duration = Duration::from_secs(5 * 60);
+
+/// Credentials that name no expiration are fetched again so often, since what they come from may have changed.
+const WITHOUT_EXPIRATION: Duration = Duration::from_secs(15 * 60);
+
+/// No source takes longer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The pause after a failure is a quarter of the time that the old credentials have left, within these bounds.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Keeps the credentials of a source.
+///
+/// The SDK's own cache drops credentials as soon as they come near their expiration, so that a source that fails then
+/// fails the call although they are still good. This one goes on giving them, and fetches beside; only where there are
+/// none that are valid does a call wait, and fail with what the source says.
+#[derive(Clone)]
+pub(super) struct Refreshing(Arc<Shared>);
+
+struct Shared {
+    source: SharedCredentialsProvider,
+    clock: Box<dyn Fn() -> SystemTime + Send + Sync>,
+    held: Mutex<Option<Held>>,
+    /// Held by the one fetch that is under way.
+    fetching: Arc<tokio::sync::Mutex<()>>,
+}
+
+struct Held {
+    credentials: Credentials,
+    fetch_again: SystemTime,
+}
+
+enum Look {
+    Fresh(Credentials),
+    /// Valid, and to be fetched again.
+    Aging(Credentials),
+    Absent,
+}
+
+impl Refreshing {
+    pub fn new(source: impl ProvideCredentials + 'static) -> Self {
+        Self::with_clock(source, SystemTime::now)
+    }
+
+    fn with_clock(
+        source: impl ProvideCredentials + 'static,
+        clock: impl Fn() -> SystemTime + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(Shared {
+            source: SharedCredentialsProvider::new(source),
+            clock: Box::new(clock),
+            held: Mutex::default(),
+            fetching: Arc::default(),
+        }))
+    }
+
+    /// Lets go of what is held, because the service does not take it any more.
+    pub fn forget(&self) {
+        *self.0.held() = None;
+    }
+
+    async fn credentials(&self) -> provider::Result {
+        match self.0.look() {
+            Look::Fresh(credentials) => return Ok(credentials),
+            Look::Aging(credentials) => {
+                self.fetch_beside();
+                return Ok(credentials);
+            }
+            Look::Absent => {}
+        }
+        let _fetching = self.0.fetching.lock().await;
+        match self.0.look() {
+            // Fetched by another while this one waited for its turn.
+            Look::Fresh(credentials) | Look::Aging(credentials) => Ok(credentials),
+            Look::Absent => self.0.fetch().await,
+        }
+    }
+
+    fn fetch_beside(&self) {
+        let Ok(fetching) = Arc::clone(&self.0.fetching).try_lock_owned() else { return };
+        let shared = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            let _fetching = fetching;
+            // A failure has been noted; it is told once there are no valid credentials left.
+            let _ = shared.fetch().await;
+        });
+    }
+}
+
+impl Shared {
+    fn held(&self) -> MutexGuard<'_, Option<Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn look(&self) -> Look {
+        let now = (self.clock)();
+        match &*self.held() {
+            Some(held) if held.credentials.expiry().is_some_and(|expiration| expiration <= now) => Look::Absent,
+            Some(held) if held.fetch_again <= now => Look::Aging(held.credentials.clone()),
+            Some(held) => Look::Fresh(held.credentials.clone()),
+            None => Look::Absent,
+        }
+    }
+
+    async fn fetch(&self) -> provider::Result {
+        let fetched = timeout(PATIENCE, self.source.provide_credentials()).await;
+        let fetched = fetched.unwrap_or_else(|_| Err(CredentialsError::provider_timed_out(PATIENCE)));
+        let now = (self.clock)();
+        let left = |credentials: &Credentials| {
+            credentials.expiry().map(|expiration| expiration.duration_since(now).unwrap_or_default())
+        };
+        let mut held = self.held();
+        match &fetched {
+            Ok(credentials) => {
+                let after = left(credentials).map_or(WITHOUT_EXPIRATION, |left| left - AHEAD.min(left / 2));
+                *held = Some(Held { credentials: credentials.clone(), fetch_again: now + after });
+            }
+            Err(_) => {
+                if let Some(held) = &mut *held {
+                    let pause = left(&held.credentials).map_or(LONGEST_PAUSE, |left| left / 4);
+                    held.fetch_again = now + pause.clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
+                }
+            }
+        }
+        fetched
+    }
+}
+
+impl ProvideCredentials for Refreshing {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(self.credentials())
+    }
+}
+
+impl fmt::Debug for Refreshing {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Refreshing(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    /// Gives what it was told to, and counts how often it was asked.
+    #[derive(Clone, Debug, Default)]
+    struct Script(Arc<ScriptState>);
+
+    #[derive(Debug, Default)]
+    struct ScriptState {
+        answers: Mutex<VecDeque<Result<Credentials, &'static str>>>,
+        asked: AtomicU64,
+        now: AtomicU64,
+    }
+
+    const BEGIN: u64 = 1_767_607_200;
+    const HOUR: u64 = 3600;
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(BEGIN + seconds)
+    }
+
+    fn keys(name: &str, expiration: Option<u64>) -> Result<Credentials, &'static str> {
+        Ok(Credentials::new(name, "hush", None, expiration.map(at), "test"))
+    }
+
+    impl Script {
+        fn refreshing(&self, answers: impl IntoIterator<Item = Result<Credentials, &'static str>>) -> Refreshing {
+            self.0.answers.lock().unwrap().extend(answers);
+            let state = Arc::clone(&self.0);
+            Refreshing::with_clock(self.clone(), move || at(state.now.load(Ordering::SeqCst)))
+        }
+
+        fn set_now(&self, seconds: u64) {
+            self.0.now.store(seconds, Ordering::SeqCst);
+        }
+
+        fn asked(&self) -> u64 {
+            self.0.asked.load(Ordering::SeqCst)
+        }
+    }
+
+    impl ProvideCredentials for Script {
+        fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+        where
+            Self: 'a,
+        {
+            self.0.asked.fetch_add(1, Ordering::SeqCst);
+            let answer = self.0.answers.lock().unwrap().pop_front().unwrap_or(Err("asked too often"));
+            future::ProvideCredentials::ready(answer.map_err(CredentialsError::provider_error))
+        }
+    }
+
+    async fn name(refreshing: &Refreshing) -> String {
+        refreshing.provide_credentials().await.unwrap().access_key_id().to_owned()
+    }
+
+    /// Waits until the fetch that is under way is over.
+    async fn settle(refreshing: &Refreshing) {
+        drop(refreshing.0.fetching.lock().await);
+    }
+
+    #[tokio::test]
+    async fn fresh_credentials_are_kept() {
+        let script = Script::default();
+        let refreshing = script.refreshing([keys("first", Some(HOUR))]);
+        for now in [0, 1, HOUR - 301] {
+            script.set_now(now);
+            assert_eq!(name(&refreshing).await, "first");
+        }
+        assert_eq!(script.asked(), 1);
+    }
+
+    #[tokio::test]
+    async fn aging_credentials_are_given_while_others_are_fetched() {
+        let script = Script::default();
+        let refreshing = script.refreshing([keys("first", Some(HOUR)), keys("second", Some(2 * HOUR))]);
+        assert_eq!(name(&refreshing).await, "first");
+        script.set_now(HOUR - 300);
+        assert_eq!(name(&refreshing).await, "first");
+        settle(&refreshing).await;
+        assert_eq!(name(&refreshing).await, "second");
+        assert_eq!(script.asked(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_tried_again_while_the_old_ones_are_valid() {
+        let script = Script::default();
+        let answers = [keys("first", Some(HOUR)), Err("down"), Err("down"), keys("second", Some(2 * HOUR))];
+        let refreshing = script.refreshing(answers);
+        assert_eq!(name(&refreshing).await, "first");
+        // Four minutes are left, then three: a pause is 30 s.
+        for (now, asked) in [(HOUR - 240, 2), (HOUR - 211, 2), (HOUR - 210, 3), (HOUR - 181, 3), (HOUR - 180, 4)] {
+            script.set_now(now);
+            assert_eq!(name(&refreshing).await, "first");
+            settle(&refreshing).await;
+            assert_eq!(script.asked(), asked, "{now}");
+        }
+        assert_eq!(name(&refreshing).await, "second");
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_told_once_nothing_is_valid() {
+        let script = Script::default();
+        let refreshing = script.refreshing([keys("first", Some(HOUR)), Err("down"), keys("second", Some(3 * HOUR))]);
+        assert_eq!(name(&refreshing).await, "first");
+        script.set_now(HOUR);
+        let error = refreshing.provide_credentials().await.unwrap_err();
+        assert!(crate::aws::error::chain(&error).contains("down"), "{error:?}");
+        assert_eq!(name(&refreshing).await, "second");
+    }
+
+    #[tokio::test]
+    async fn short_lives_are_renewed_at_their_half() {
+        let script = Script::default();
+        let refreshing = script.refreshing([keys("first", Some(100)), keys("second", Some(HOUR))]);
+        script.set_now(0);
+        assert_eq!(name(&refreshing).await, "first");
+        script.set_now(49);
+        assert_eq!(name(&refreshing).await, "first");
+        settle(&refreshing).await;
+        assert_eq!(script.asked(), 1);
+        script.set_now(50);
+        assert_eq!(name(&refreshing).await, "first");
+        settle(&refreshing).await;
+        assert_eq!(name(&refreshing).await, "second");
+    }
+
+    #[tokio::test]
+    async fn credentials_without_expiration_are_asked_for_again() {
+        let script = Script::default();
+        let refreshing = script.refreshing([keys("first", None), Err("down"), keys("second", None)]);
+        for (now, expected) in [(0, "first"), (899, "first"), (900, "first"), (930, "first"), (931, "second")] {
+            script.set_now(now);
+            assert_eq!(name(&refreshing).await, expected, "{now}");
+            settle(&refreshing).await;
+        }
+        assert_eq!(script.asked(), 3);
+    }
+
+    #[tokio::test]
+    async fn what_is_forgotten_is_fetched() {
+        let script = Script::default();
+        let refreshing = script.refreshing([keys("first", None), keys("second", None)]);
+        assert_eq!(name(&refreshing).await, "first");
+        refreshing.forget();
+        assert_eq!(name(&refreshing).await, "second");
+    }
+
+    #[tokio::test]
+    async fn many_at_once_make_one_fetch() {
+        let script = Script::default();
+        let refreshing = script.refreshing([keys("first", Some(HOUR))]);
+        let tasks: Vec<_> = (0..20)
+            .map(|_| {
+                let refreshing = refreshing.clone();
+                tokio::spawn(async move { name(&refreshing).await })
+            })
+            .collect();
+        for task in tasks {
+            assert_eq!(task.await.unwrap(), "first");
+        }
+        assert_eq!(script.asked(), 1);
+    }
+}
