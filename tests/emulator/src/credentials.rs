@@ -1,4 +1,4 @@
-//! The one pair of keys that an emulator accepts.
+//! The pair of keys that is an emulator's own.
 
 use std::fmt;
 

@@ -17,6 +17,7 @@ use crate::credentials::Credentials;
 use crate::error::Error;
 use crate::fault::{Fault, Faults, Repeat};
 use crate::fragment::{Fragment, FragmentInfo, NewFragment};
+use crate::keys::{KeyRing, Keys};
 use crate::live::Recording;
 use crate::record::{Records, RequestRecord};
 use crate::server::{self, Context};
@@ -81,7 +82,7 @@ impl Builder {
         let acceptor = identity.map(|identity| TlsAcceptor::from(identity.config));
         let context = Arc::new(Context {
             region: self.region,
-            credentials: self.credentials,
+            keys: Arc::new(KeyRing::new(self.credentials)),
             end_at_head: self.end_at_head,
             address,
             tls: self.tls,
@@ -167,17 +168,33 @@ impl Emulator {
 
     /// The access key id that requests must be signed with.
     pub fn access_key(&self) -> &str {
-        &self.context.credentials.access_key
+        &self.context.keys.own().access_key
     }
 
     /// The secret that requests must be signed with.
     pub fn secret_key(&self) -> &str {
-        &self.context.credentials.secret_key
+        &self.context.keys.own().secret_key
     }
 
     /// The session token that requests must carry.
     pub fn session_token(&self) -> Option<&str> {
-        self.context.credentials.session_token.as_deref()
+        self.context.keys.own().session_token.as_deref()
+    }
+
+    /// Makes temporary keys that it takes beside its own, for so long.
+    pub fn issue(&self, lifetime: Duration) -> Keys {
+        let keys = Keys::fresh(lifetime);
+        self.context.keys.add(keys.clone());
+        keys
+    }
+
+    /// Takes temporary keys no longer.
+    pub fn revoke(&self, keys: &Keys) {
+        self.context.keys.remove(&keys.access_key);
+    }
+
+    pub(crate) fn key_ring(&self) -> Arc<KeyRing> {
+        Arc::clone(&self.context.keys)
     }
 
     /// The certificate that clients must trust, in PEM; `None` without TLS.

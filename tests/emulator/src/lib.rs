@@ -17,8 +17,10 @@ mod fault;
 mod flush;
 mod fragment;
 mod get_media;
+pub mod identity;
 mod import;
 mod ingest;
+mod keys;
 mod live;
 pub mod matroska;
 pub mod media;
@@ -38,6 +40,7 @@ pub use fault::{ANY_STREAM, Fault, Repeat};
 pub use fragment::{FragmentInfo, NewFragment};
 /// HTTP/1.1 or HTTP/2, as a [`RequestRecord`] has it.
 pub use hyper::Version as HttpVersion;
+pub use keys::Keys;
 pub use number::{FragmentNumber, NotANumber};
 pub use record::{Operation, RequestRecord};
 /// JSON, as a [`RequestRecord`] has it.

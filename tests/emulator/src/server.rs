@@ -23,10 +23,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-use crate::credentials::Credentials;
 use crate::error::ServiceError;
 use crate::fault::{Fault, Faults};
 use crate::flush::{Flushes, Flushing};
+use crate::keys::KeyRing;
 use crate::record::{Operation, Records, RequestRecord};
 use crate::signature::{self, Payload};
 use crate::store::Store;
@@ -34,6 +34,10 @@ use crate::{control, get_media, put_media};
 
 /// How long is waited after a connection that could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+
+/// The name that requests are signed for.
+const SERVICE: &str = "kinesisvideo";
+
 /// The largest JSON body that is read.
 const LARGEST_REQUEST: usize = 1024 * 1024;
 
@@ -42,7 +46,7 @@ pub(crate) type ResponseBody = UnsyncBoxBody<Bytes, io::Error>;
 /// Everything that a request may need.
 pub(crate) struct Context {
     pub region: String,
-    pub credentials: Credentials,
+    pub keys: Arc<KeyRing>,
     pub end_at_head: bool,
     pub address: SocketAddr,
     pub tls: bool,
@@ -142,7 +146,7 @@ async fn dispatch(
         let stream = put_media::named_stream(&head.headers);
         record(context, operation, &head, connection.number, stream.clone(), None);
         let checked = async {
-            signature::verify(&context.credentials, &context.region, &head, Payload::Streaming)?;
+            signature::verify(&context.keys, SERVICE, &context.region, &head, Payload::Streaming)?;
             strike(context, operation, stream.as_deref()).await?;
             put_media::ingest(context, &head.headers)
         };
@@ -162,7 +166,7 @@ async fn dispatch(
     let json = serde_json::from_slice(&bytes).ok();
     let stream = json.as_ref().and_then(named_stream);
     record(context, operation, &head, connection.number, stream.clone(), json.clone());
-    signature::verify(&context.credentials, &context.region, &head, Payload::Whole(&bytes))?;
+    signature::verify(&context.keys, SERVICE, &context.region, &head, Payload::Whole(&bytes))?;
     let fault = strike(context, operation, stream.as_deref()).await?;
     let body: Value = json.filter(Value::is_object).ok_or_else(|| {
         ServiceError::front(StatusCode::BAD_REQUEST, "SerializationException", "The body is no JSON object.")

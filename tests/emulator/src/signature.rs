@@ -13,8 +13,8 @@ use jiff::{SignedDuration, Timestamp, ToSpan};
 
 use crate::credentials::Credentials;
 use crate::error::ServiceError;
+use crate::keys::{Found, KeyRing};
 
-const SERVICE: &str = "kinesisvideo";
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 const TIME_FORMAT: &str = "%Y%m%dT%H%M%SZ";
 const ALLOWED_SKEW_MINUTES: i64 = 5;
@@ -32,21 +32,20 @@ pub(crate) fn access_key(headers: &HeaderMap) -> Option<String> {
     Authorization::parse(headers).ok().map(|authorization| authorization.access_key.to_owned())
 }
 
-/// Checks a request against the credentials it must be signed with.
+/// Checks a request to a service of this name against the credentials it may be signed with.
 pub(crate) fn verify(
-    credentials: &Credentials,
+    keys: &KeyRing,
+    service: &str,
     region: &str,
     head: &Parts,
     payload: Payload<'_>,
 ) -> Result<(), ServiceError> {
     let authorization = Authorization::parse(&head.headers)?;
-    if authorization.access_key != credentials.access_key {
-        return Err(unrecognised());
-    }
-    let token = text(&head.headers, "x-amz-security-token");
-    if token != credentials.session_token.as_deref() {
-        return Err(unrecognised());
-    }
+    let credentials = match keys.find(authorization.access_key, text(&head.headers, "x-amz-security-token")) {
+        Found::Valid(credentials) => credentials,
+        Found::Expired => return Err(expired()),
+        Found::Unknown => return Err(unrecognised()),
+    };
     let date = text(&head.headers, "x-amz-date").ok_or_else(|| {
         incomplete("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.")
     })?;
@@ -54,9 +53,9 @@ pub(crate) fn verify(
         .and_then(|time| time.to_zoned(TimeZone::UTC))
         .map_err(|_| incomplete(format!("Date must be in ISO-8601 'basic format'. Got '{date}'.")))?
         .timestamp();
-    authorization.check_scope(region, date)?;
+    authorization.check_scope(service, region, date)?;
     check_clock(signed_at, Timestamp::now())?;
-    let expected = recompute(credentials, region, head, &authorization, signed_at, payload)?;
+    let expected = recompute(&credentials, service, region, head, &authorization, signed_at, payload)?;
     if same(&expected, authorization.signature) {
         return Ok(());
     }
@@ -96,7 +95,7 @@ impl<'a> Authorization<'a> {
         Ok(Self { access_key, scope, signed_headers, signature: field("Signature")? })
     }
 
-    fn check_scope(&self, region: &str, date: &str) -> Result<(), ServiceError> {
+    fn check_scope(&self, service: &str, region: &str, date: &str) -> Result<(), ServiceError> {
         let [scope_date, scope_region, scope_service, terminator] = self.scope[..] else {
             return Err(incomplete("Credential must have 5 elements."));
         };
@@ -112,8 +111,8 @@ impl<'a> Authorization<'a> {
             let message = format!("Credential should be scoped to a valid region, not '{scope_region}'. ");
             return Err(invalid(message));
         }
-        if scope_service != SERVICE {
-            return Err(invalid(format!("Credential should be scoped to correct service: '{SERVICE}'. ")));
+        if scope_service != service {
+            return Err(invalid(format!("Credential should be scoped to correct service: '{service}'. ")));
         }
         if terminator != "aws4_request" {
             let message =
@@ -147,6 +146,7 @@ fn check_clock(signed_at: Timestamp, now: Timestamp) -> Result<(), ServiceError>
 
 fn recompute(
     credentials: &Credentials,
+    service: &str,
     region: &str,
     head: &Parts,
     authorization: &Authorization<'_>,
@@ -161,7 +161,7 @@ fn recompute(
     let parameters = v4::SigningParams::builder()
         .identity(&identity)
         .region(region)
-        .name(SERVICE)
+        .name(service)
         .time(SystemTime::from(signed_at))
         .settings(settings)
         .build()
@@ -204,6 +204,11 @@ fn same(own: &str, other: &str) -> bool {
 fn unrecognised() -> ServiceError {
     let message = "The security token included in the request is invalid.";
     ServiceError::front(StatusCode::FORBIDDEN, "UnrecognizedClientException", message)
+}
+
+fn expired() -> ServiceError {
+    let message = "The security token included in the request is expired";
+    ServiceError::front(StatusCode::FORBIDDEN, "ExpiredTokenException", message)
 }
 
 fn invalid(message: impl Into<String>) -> ServiceError {
