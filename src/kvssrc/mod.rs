@@ -26,6 +26,13 @@ glib::wrapper! {
     /// ```text
     /// gst-launch-1.0 kvssrc stream=X start-timestamp=2026-01-05T10:00:00Z ! h264parse ! avdec_h264 ! videoconvert ! autovideosink
     /// ```
+    ///
+    /// Read with the certificate of an AWS IoT device, as kvssink does (docs/credentials.md has an example of each
+    /// source):
+    ///
+    /// ```text
+    /// gst-launch-1.0 kvssrc stream=X iot-certificate="iot-certificate,endpoint=HOST,cert-path=certificate.pem,key-path=private.key,ca-path=authority.pem,role-aliases=viewer" ! filesink location=out.mkv
+    /// ```
     pub struct KvsSrc(ObjectSubclass<imp::KvsSrc>) @extends gst_base::PushSrc, gst_base::BaseSrc, gst::Element, gst::Object;
 }
 

@@ -31,19 +31,20 @@ use refresh::Refreshing;
 /// A source of credentials. In the order of precedence: where several are set, the first of them is used.
 #[derive(Clone, Debug, Default)]
 pub enum CredentialSource {
-    /// Keys that the user gave.
+    /// Keys that the user gave: `access-key=AKIA… secret-key=…`.
     Keys(StaticCredentials),
-    /// kvssink's credential file.
+    /// kvssink's credential file: `credential-path=/run/kvs/credential`.
     File(PathBuf),
-    /// The credentials provider of AWS IoT.
+    /// The credentials provider of AWS IoT: `iot-certificate="iot-certificate,endpoint=HOST,cert-path=certificate.pem,`
+    /// `key-path=private.key,ca-path=authority.pem,role-aliases=viewer"`.
     Iot(IotCertificate),
-    /// An Amazon Cognito identity pool.
+    /// An Amazon Cognito identity pool: `cognito-identity-pool-id=eu-west-1:01234567-89ab-cdef-0123-456789abcdef`.
     #[cfg(feature = "cognito")]
     Cognito(CognitoIdentity),
-    /// A profile of the SDK's shared files, which also gives the region.
+    /// A profile of the SDK's shared files, which also gives the region: `profile=viewer`.
     Profile(String),
     /// The SDK's default chain: environment, shared files (with SSO and `credential_process`), web identity,
-    /// containers, instance metadata.
+    /// containers, instance metadata: nothing set, or `AWS_PROFILE=viewer` in the environment.
     #[default]
     Default,
 }

@@ -15,7 +15,7 @@ use super::service::refusal;
 /// The name of sessions, where the user gives none; CloudTrail shows it.
 const SESSION_NAME: &str = "kvssrc";
 
-/// A role to assume. See `AssumeRole` in the
+/// A role to assume: `role-arn=arn:aws:iam::123456789012:role/viewer role-external-id=customer-7`. See `AssumeRole` in the
 /// [API reference](https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Role {
