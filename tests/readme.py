@@ -119,7 +119,9 @@ def check_table(readme):
         name = part.split(":")[0].strip()
         if name in INHERITED:
             continue
-        kind, default = re.search(r"^ +(String|Enum|Boolean|Integer|Unsigned Integer|[A-Z]\w*)\b.*Default: (.*)$", part, re.MULTILINE).groups()
+        found = re.search(r"^ +(String|Enum|Boolean|Integer|Unsigned Integer|[A-Z]\w*)\b.*Default: (.*)$", part, re.MULTILINE)
+        expect(found or "Boxed pointer of type" in part, f"gst-inspect-1.0 gives no type of {name}")
+        kind, default = found.groups() if found else ("boxed", "null")
         default = re.sub(r"\s*Write only$", "", default).strip()
         nick = re.search(r'"(.*)"', default)
         default = nick.group(1) if nick else default
