@@ -1,13 +1,12 @@
 //! What the service and the way to it can answer, told apart by what a person or a retry can do about it.
 
-use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_kinesisvideomedia::config::http::HttpResponse;
 use aws_sdk_kinesisvideomedia::error::SdkError;
 use aws_sdk_kinesisvideomedia::operation::RequestId;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::CredentialError;
-use super::credentials::find;
+use super::credentials::explain;
 
 /// Why a call failed, or its body ended early.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -104,11 +103,8 @@ impl Error {
         E: std::error::Error + ProvideErrorMetadata + 'static,
         SdkError<E, HttpResponse>: RequestId,
     {
-        if let Some(error) = find::<CredentialError>(&error) {
-            return error.clone().into();
-        }
-        if let Some(error) = find::<CredentialsError>(&error) {
-            return Self::NoCredentials { reason: without_output(&chain(error)) };
+        if let Some(error) = explain(&error) {
+            return error;
         }
         let request_id = error.request_id().map(str::to_owned);
         match &error {
@@ -161,11 +157,6 @@ pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 /// A refused signature is explained on further lines with the whole signed request, session token included.
 pub(super) fn first_line(message: &str) -> String {
     message.lines().next().unwrap_or_default().to_owned()
-}
-
-/// The SDK quotes what a `credential_process` that failed wrote to its standard error, which may be anything.
-fn without_output(reason: &str) -> String {
-    reason.split_once(" Stderr: ").map_or(reason, |(reason, _)| reason).to_owned()
 }
 
 #[cfg(test)]

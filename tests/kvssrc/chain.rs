@@ -239,8 +239,8 @@ fn a_credential_process_that_fails_tells_no_secret() {
         std::fs::create_dir_all(user.home().join(".aws")).unwrap();
         std::fs::write(user.home().join(".aws/config"), process).unwrap();
         std::fs::write(user.home().join("answer.json"), answer).unwrap();
-        let text = user.fails("", "No AWS credentials");
-        assert!(!text.contains("hush"), "{text}");
+        let text = user.fails("", "The source that the AWS SDK found gave no credentials: ");
+        assert!(text.contains("external process") && !text.contains("hush"), "{text}");
     }
 }
 
@@ -274,6 +274,15 @@ fn a_web_identity() {
 }
 
 #[test]
+fn a_web_identity_that_is_refused() {
+    let user = User::new().with_file("token", "wrongtoken");
+    let token = user.home().join("token").display().to_string();
+    let user = user.with("AWS_WEB_IDENTITY_TOKEN_FILE", token).with("AWS_ROLE_ARN", ROLE);
+    let text = user.fails("", "AWS STS refused: No such token (InvalidIdentityToken).");
+    assert!(!text.contains("wrongtoken"), "{text}");
+}
+
+#[test]
 fn a_container() {
     let user = User::new();
     let url = user.server.container_url();
@@ -282,6 +291,8 @@ fn a_container() {
         .with("AWS_CONTAINER_AUTHORIZATION_TOKEN", AUTHORIZATION_TOKEN);
     user.watches("");
     user.asked(Party::Container);
+    user.server.set_refusal(Some(Refusal::new(500, "InternalError", "Not now")));
+    user.fails("", "The source that the AWS SDK found gave no credentials: ");
 }
 
 #[test]

@@ -1,6 +1,13 @@
 //! Why a source gave no credentials, told apart by what a person or a retry can do about it.
 
 use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_sts::error::SdkError;
+use aws_sdk_sts::operation::assume_role::AssumeRoleError;
+use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIdentityError as WebIdentityError;
+
+use super::service::refusal;
+use crate::aws::Error;
+use crate::aws::error::chain;
 
 /// Why a source that was set gave no credentials. No text of it holds a secret.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -25,9 +32,36 @@ impl From<CredentialError> for CredentialsError {
     }
 }
 
+/// What a call tells that failed for want of credentials; `None` where it failed for another reason.
+pub(in crate::aws) fn explain(error: &(dyn std::error::Error + 'static)) -> Option<Error> {
+    if let Some(error) = find::<CredentialError>(error) {
+        return Some(error.clone().into());
+    }
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    // The innermost: a role's source says more than the role does.
+    let error = causes.filter_map(|error| error.downcast_ref::<CredentialsError>()).last()?;
+    let sts = || "AWS STS".to_owned();
+    if let Some(SdkError::ServiceError(context)) = find::<SdkError<AssumeRoleError>>(error) {
+        return Some(refusal(sts(), context.err(), context.raw().status().as_u16()).into());
+    }
+    if let Some(SdkError::ServiceError(context)) = find::<SdkError<WebIdentityError>>(error) {
+        return Some(refusal(sts(), context.err(), context.raw().status().as_u16()).into());
+    }
+    let reason = without_output(&chain(error));
+    Some(match error {
+        CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_) => {
+            Error::NoCredentials { reason }
+        }
+        _ => CredentialError::Unavailable { by: "the source that the AWS SDK found".to_owned(), reason }.into(),
+    })
+}
+
+/// The SDK quotes what a `credential_process` that failed wrote to its standard error, which may be anything.
+fn without_output(reason: &str) -> String {
+    reason.split_once(" Stderr: ").map_or(reason, |(reason, _)| reason).to_owned()
+}
+
 /// The first error of this kind among an error and its causes.
-pub(in crate::aws) fn find<'a, E: std::error::Error + 'static>(
-    error: &'a (dyn std::error::Error + 'static),
-) -> Option<&'a E> {
+pub(super) fn find<'a, E: std::error::Error + 'static>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a E> {
     std::iter::successors(Some(error), |error| error.source()).find_map(|error| error.downcast_ref())
 }

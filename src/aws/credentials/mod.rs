@@ -22,7 +22,7 @@ use tokio::sync::OnceCell;
 #[cfg(feature = "cognito")]
 pub use cognito::CognitoIdentity;
 pub use error::CredentialError;
-pub(super) use error::find;
+pub(super) use error::explain;
 pub use iot::IotCertificate;
 pub use role::Role;
 
