@@ -75,12 +75,12 @@ impl Document {
         let last_ticks = chosen.iter().max_by_key(|block| block.time).and_then(|block| block.duration);
         let steps = chosen.len() as u64 - 1;
         let frame = match (last_ticks, default_duration) {
-            (Some(ticks), _) => ticks * self.scale,
+            (Some(ticks), _) => ticks.saturating_mul(self.scale),
             (None, Some(nanoseconds)) => nanoseconds,
-            (None, None) if steps > 0 => (last - first).unsigned_abs() * self.scale / steps,
+            (None, None) if steps > 0 => last.abs_diff(first).saturating_mul(self.scale) / steps,
             (None, None) => 0,
         };
-        let nanoseconds = u128::from((last - begin).unsigned_abs()) * u128::from(self.scale) + u128::from(frame);
+        let nanoseconds = u128::from(last.abs_diff(begin)) * u128::from(self.scale) + u128::from(frame);
         u64::try_from((nanoseconds + 500_000) / 1_000_000).unwrap_or(u64::MAX)
     }
 }

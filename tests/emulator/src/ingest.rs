@@ -366,3 +366,65 @@ fn block_in_group(body: &Bytes) -> Option<BlockHead> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::{self, Cluster, TrackEntry, TrackKind};
+    use crate::store::{Store, StreamSettings};
+
+    fn body() -> Vec<u8> {
+        let track = TrackEntry::new(1, TrackKind::Video { width: 64, height: 48 }, "V_TEST");
+        let cluster =
+            |time| Cluster::new(time).simple_block(1, 0, true, &[7; 300]).block_group(1, 40, Some(40), false, b"b");
+        let header = media::header(1_000_000, &[track]);
+        let tags = matroska::tags(&[("place", "entrance")]);
+        [&header[..], &cluster(0).bytes(), &tags, &cluster(80).unknown_size().bytes()].concat()
+    }
+
+    fn ingest() -> Ingest {
+        Ingest::new(Store::default().create("us-west-2", "demo", StreamSettings::default()).unwrap(), 0)
+    }
+
+    /// What is stored and what is acknowledged, with the body in pieces of a length.
+    fn receive(body: &[u8], length: usize) -> (Vec<Bytes>, Vec<String>) {
+        let mut ingest = ingest();
+        let mut acknowledgements = Vec::new();
+        for piece in body.chunks(length) {
+            acknowledgements.extend(ingest.push(piece).0);
+        }
+        acknowledgements.extend(ingest.end().0);
+        let stored = ingest.stream.fragments().iter().map(|fragment| fragment.media()).collect();
+        let events = acknowledgements.iter().map(|line| line["EventType"].to_string()).collect();
+        (stored, events)
+    }
+
+    #[test]
+    fn any_pieces_make_the_same_fragments() {
+        let body = body();
+        let whole = receive(&body, body.len());
+        assert_eq!((whole.0.len(), whole.1.len()), (2, 6));
+        for length in 1..64 {
+            assert_eq!(receive(&body, length), whole);
+        }
+    }
+
+    #[test]
+    fn no_damage_is_taken_for_more_than_an_error() {
+        let body = body();
+        for index in 0..body.len() {
+            for damage in [0x00, 0x01, 0x80, 0xFF] {
+                let mut damaged = body.clone();
+                damaged[index] = damage;
+                let mut ingest = ingest();
+                let goes_on = ingest.push(&damaged).1;
+                if goes_on {
+                    ingest.end();
+                }
+                // Whatever came of it, nothing is left open.
+                assert!(ingest.open.is_none());
+                assert!(ingest.stream.fragments().iter().all(|fragment| fragment.duration().is_some()));
+            }
+        }
+    }
+}

@@ -9,6 +9,7 @@
 
 mod control;
 mod credentials;
+mod cut;
 mod document;
 mod emulator;
 mod error;
@@ -40,6 +41,7 @@ pub use fragment::{FragmentInfo, NewFragment};
 pub use keys::Keys;
 /// HTTP/1.1 or HTTP/2, as a [`RequestRecord`] has it.
 pub use hyper::Version as HttpVersion;
+pub use keys::Keys;
 pub use number::{FragmentNumber, NotANumber};
 pub use record::{Operation, RequestRecord};
 /// JSON, as a [`RequestRecord`] has it.

@@ -6,11 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, sleep_until};
 
+use crate::cut;
 use crate::document::{self, Block};
 use crate::emulator::OpenFragment;
 use crate::error::Error;
 use crate::fragment::{Fragment, NewFragment};
-use crate::import;
 use crate::matroska::{self, id};
 use crate::store::{self, Stream};
 
@@ -99,12 +99,12 @@ impl Scene {
         );
         let mut due = origin + Duration::from_millis(begin);
         for block in &self.blocks {
-            let late = u64::try_from(block.time - self.time).unwrap_or(0).saturating_mul(self.scale);
+            let late = u64::try_from(block.time.saturating_sub(self.time)).unwrap_or(0).saturating_mul(self.scale);
             due = due.max(origin + Duration::from_millis(begin) + Duration::from_nanos(late));
             sleep_until(due).await;
             let mut bytes = Vec::with_capacity(block.element.len());
             // A block came from a cluster that held it, so its relative timestamp fits again.
-            if import::append_block(&mut bytes, block, self.time).is_ok() {
+            if cut::append_block(&mut bytes, block, self.time).is_ok() {
                 fragment.write(bytes);
             }
         }

@@ -37,6 +37,10 @@ const SERVICE: &str = "kinesisvideo";
 
 /// How long is waited after a connection that could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+
+/// The name that requests are signed for.
+const SERVICE: &str = "kinesisvideo";
+
 /// The largest JSON body that is read.
 const LARGEST_REQUEST: usize = 1024 * 1024;
 

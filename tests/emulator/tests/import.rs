@@ -82,10 +82,10 @@ async fn assert_cut_well(path: &Path, video: u64, audio: u64) {
         let (track, time, keyframe, _) = &chunk.blocks[0];
         assert_eq!((*track, *keyframe), (video, true));
         let begin = chunk.clusters[0] as i64;
-        assert!(index == 0 || *time == begin);
+        assert_eq!(*time, begin);
         if let Some(next) = chunks.get(index + 1) {
             let sound = chunk.blocks.iter().filter(|block| block.0 == audio);
-            assert!(sound.clone().all(|block| block.1 >= begin && block.1 < next.clusters[0] as i64));
+            assert!(sound.clone().all(|block| (index == 0 || block.1 >= begin) && block.1 < next.clusters[0] as i64));
             // mkvmerge puts several frames into a block.
             assert!(sound.count() > 5);
         }
@@ -228,6 +228,48 @@ async fn sound_goes_where_it_belongs() {
     let payloads = |chunk: &Chunk| chunk.blocks.iter().map(|block| block.3.clone()).collect::<Vec<_>>();
     assert_eq!(payloads(&chunks[0]), ["key 0", "sound 0", "sound 20"]);
     assert_eq!(payloads(&chunks[1]), ["key 40", "sound 60", "sound 80"]);
+}
+
+#[tokio::test]
+async fn sound_that_outlasts_the_pictures_is_kept() {
+    let tracks = [
+        TrackEntry::new(1, TrackKind::Video { width: 16, height: 16 }, "V_TEST"),
+        TrackEntry::new(2, TrackKind::Audio { rate: 48000.0, channels: 1, bit_depth: 0 }, "A_TEST"),
+    ];
+    // Fifteen seconds of sound, one picture, and forty seconds more of sound.
+    let picture = Cluster::new(15_000).simple_block(1, 0, true, b"picture").bytes();
+    let sound = |second: u64| Cluster::new(second * 1000).simple_block(2, 0, true, b"sound").bytes();
+    let file: Vec<u8> = std::iter::once(kvs_emulator::media::header(1_000_000, &tracks))
+        .chain((0..15).map(sound))
+        .chain([picture])
+        .chain((15..55).map(sound))
+        .flatten()
+        .collect();
+    let emulator = Emulator::builder().end_at_head(true).start().unwrap();
+    let fragments = emulator.import_bytes_at("demo", file, 0).unwrap();
+    let begins: Vec<u64> = fragments.iter().map(|fragment| fragment.producer_timestamp).collect();
+    assert_eq!(begins, [0, 10_000, 15_000, 25_000, 35_000, 45_000]);
+    assert!(fragments.iter().all(|fragment| fragment.duration.unwrap() <= 10_000));
+    let (_, chunks) = served(&emulator).await;
+    let times: Vec<i64> = frames(&chunks, 2).into_iter().map(|(time, _, _)| time).collect();
+    assert_eq!(times, (0..55).map(|second| second * 1000).collect::<Vec<_>>());
+    assert_eq!(&chunks[2].blocks[0].3[..], b"picture");
+}
+
+#[tokio::test]
+async fn a_timestamp_scale_too_fine_for_ten_seconds_makes_shorter_fragments() {
+    let track = TrackEntry::new(1, TrackKind::Video { width: 16, height: 16 }, "V_TEST");
+    // A tick is a microsecond: a block reaches 32 ms from its cluster.
+    let clusters = (0..5_u64).map(|index| Cluster::new(index * 20_000).simple_block(1, 0, index == 0, b"f").bytes());
+    let header = kvs_emulator::media::header(1_000, &[track]);
+    let file: Vec<u8> = std::iter::once(header).chain(clusters).flatten().collect();
+    let emulator = Emulator::builder().end_at_head(true).start().unwrap();
+    let fragments = emulator.import_bytes_at("demo", file, 0).unwrap();
+    let begins: Vec<u64> = fragments.iter().map(|fragment| fragment.producer_timestamp).collect();
+    assert_eq!(begins, [0, 40, 80]);
+    let (_, chunks) = served(&emulator).await;
+    let times: Vec<i64> = frames(&chunks, 1).into_iter().map(|(time, _, _)| time).collect();
+    assert_eq!(times, [0, 20_000, 40_000, 60_000, 80_000]);
 }
 
 #[test]
