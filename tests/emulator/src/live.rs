@@ -1,5 +1,6 @@
 //! Replays stored fragments for ever in real time, as a camera would put them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ struct Scene {
     /// The cluster's time in ticks.
     time: i64,
     blocks: Vec<Block>,
+    /// When each block comes, counted from the scene's beginning.
+    due: Vec<Duration>,
 }
 
 /// What a stream replays.
@@ -53,6 +56,7 @@ impl Recording {
                     begin,
                     scale: document.scale,
                     time,
+                    due: due(&document.blocks, time, document.scale),
                     blocks: document.blocks,
                 });
             }
@@ -68,13 +72,21 @@ impl Recording {
         loop {
             for scene in &self.scenes {
                 let begin = passed + scene.begin;
-                sleep_until(origin + Duration::from_millis(begin)).await;
-                // The camera's cluster has no known size: it ends where the next begins.
-                if let Some(ended) = open.take() {
-                    ended.finish();
+                let producer_timestamp = origin_time.saturating_add(begin);
+                for (block, due) in scene.blocks.iter().zip(&scene.due) {
+                    sleep_until(origin + Duration::from_millis(begin) + *due).await;
+                    if std::ptr::eq(block, &scene.blocks[0]) {
+                        // The camera's cluster has no known size: it ends where the next begins.
+                        open.take().map(OpenFragment::finish);
+                        stream.keep_last(KEPT);
+                        open = Some(scene.open(&stream, begin, producer_timestamp));
+                    }
+                    let mut bytes = Vec::with_capacity(block.element.len());
+                    // A block came from a cluster that held it, so its relative timestamp fits again.
+                    if let (Some(open), Ok(())) = (&mut open, cut::append_block(&mut bytes, block, scene.time)) {
+                        open.write(bytes);
+                    }
                 }
-                stream.keep_last(KEPT);
-                open = Some(scene.put(&stream, origin, origin_time, begin).await);
             }
             passed += self.length;
         }
@@ -82,32 +94,64 @@ impl Recording {
 }
 
 impl Scene {
-    async fn put(&self, stream: &Arc<Stream>, origin: Instant, origin_time: u64, begin: u64) -> OpenFragment {
+    /// Begins the fragment: the cluster's time goes on from the replay's beginning.
+    fn open(&self, stream: &Arc<Stream>, begin: u64, producer_timestamp: u64) -> OpenFragment {
         let ticks = u128::from(begin) * 1_000_000 / u128::from(self.scale);
-        let cluster_header = [
-            matroska::unknown_size(id::CLUSTER),
-            matroska::uint(id::TIMESTAMP, u64::try_from(ticks).unwrap_or(u64::MAX)),
-        ];
-        let mut fragment = OpenFragment::begin(
-            Arc::clone(stream),
-            NewFragment {
-                header: self.header.clone(),
-                media: cluster_header.concat().into(),
-                producer_timestamp: Some(origin_time.saturating_add(begin)),
-                ..NewFragment::default()
-            },
-        );
-        let mut due = origin + Duration::from_millis(begin);
-        for block in &self.blocks {
-            let late = u64::try_from(block.time.saturating_sub(self.time)).unwrap_or(0).saturating_mul(self.scale);
-            due = due.max(origin + Duration::from_millis(begin) + Duration::from_nanos(late));
-            sleep_until(due).await;
-            let mut bytes = Vec::with_capacity(block.element.len());
-            // A block came from a cluster that held it, so its relative timestamp fits again.
-            if cut::append_block(&mut bytes, block, self.time).is_ok() {
-                fragment.write(bytes);
-            }
-        }
-        fragment
+        let ticks = u64::try_from(ticks).unwrap_or(u64::MAX);
+        let media = [matroska::unknown_size(id::CLUSTER), matroska::uint(id::TIMESTAMP, ticks)].concat();
+        let new = NewFragment {
+            header: self.header.clone(),
+            media: media.into(),
+            producer_timestamp: Some(producer_timestamp),
+            ..NewFragment::default()
+        };
+        OpenFragment::begin(Arc::clone(stream), new)
+    }
+}
+
+/// When each block comes: a track's frames one by one, at the distances in which they are shown. An encoder that
+/// reorders frames holds each back for as long as the one that it moves the furthest.
+fn due(blocks: &[Block], begin: i64, scale: u64) -> Vec<Duration> {
+    let mut shown: HashMap<u64, Vec<i64>> = HashMap::new();
+    for block in blocks {
+        shown.entry(block.track).or_default().push(block.time);
+    }
+    let mut tracks = HashMap::new();
+    for (track, coded) in shown {
+        let mut shown = coded.clone();
+        shown.sort_unstable();
+        let moved = coded.iter().zip(&shown).map(|(coded, shown)| coded.saturating_sub(*shown)).max().unwrap_or(0);
+        tracks.insert(track, shown.into_iter().map(move |time| time.saturating_add(moved)));
+    }
+    let mut latest = 0;
+    let due = |block: &Block| {
+        let time = tracks.get_mut(&block.track).and_then(Iterator::next).unwrap_or(block.time);
+        latest = u64::try_from(time.saturating_sub(begin)).unwrap_or(0).max(latest);
+        Duration::from_nanos(latest.saturating_mul(scale))
+    };
+    blocks.iter().map(due).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block(track: u64, time: i64) -> Block {
+        Block { track, time, keyframe: false, duration: None, element: Bytes::new(), relative_offset: 0 }
+    }
+
+    #[test]
+    fn reordered_frames_come_one_by_one() {
+        // Coded as I P B B P B B, shown 40 ms apart.
+        let blocks = [100, 220, 140, 180, 340, 260, 300].map(|time| block(1, time));
+        let due: Vec<u128> = due(&blocks, 100, 1_000_000).iter().map(Duration::as_millis).collect();
+        assert_eq!(due, [80, 120, 160, 200, 240, 280, 320]);
+    }
+
+    #[test]
+    fn no_block_overtakes_the_one_before() {
+        let blocks = [block(1, 0), block(2, 0), block(1, 40), block(2, 20), block(1, 80)];
+        let due: Vec<u128> = due(&blocks, 0, 1_000_000).iter().map(Duration::as_millis).collect();
+        assert_eq!(due, [0, 0, 40, 40, 80]);
     }
 }
