@@ -8,15 +8,18 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 
-use super::{Error, Request};
+use super::{Error, Request, http};
 
 /// Loads region, endpoint and credentials.
 ///
 /// # Errors
 ///
-/// No region is set anywhere.
+/// No region is set anywhere, or TLS cannot be done.
 pub(super) async fn load(request: &Request) -> Result<SdkConfig, Error> {
+    let http_client =
+        http::client(request.authorities.as_ref()).map_err(|error| Error::Tls { reason: error.to_string() })?;
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http_client)
         // A quiet camera is no stalled transfer.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .timeout_config(TimeoutConfig::builder().connect_timeout(request.connect_timeout).build())

@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::AbortHandle;
 
+use super::http::READ_AHEAD;
 use super::service::Service;
 use super::{Error, Request, StartSelector};
 
@@ -24,13 +25,16 @@ pub struct Consumer {
 impl Consumer {
     /// Asks nothing of the service yet.
     pub fn new(runtime: &Handle, request: Request) -> Self {
-        Self { runtime: runtime.clone(), request, service: Arc::default() }
+        let service = Service::of(&request);
+        Self { runtime: runtime.clone(), request, service }
     }
 
     /// Begins a GetMedia call; what comes of it is told by [`Connection::next`].
     pub fn open(&self, start: StartSelector) -> Connection {
         let request = Request { start, ..self.request.clone() };
-        let limit = request.max_buffered_bytes.clamp(1, Semaphore::MAX_PERMITS);
+        // What the transport holds counts too.
+        let held = usize::try_from(READ_AHEAD).unwrap_or(usize::MAX);
+        let limit = request.max_buffered_bytes.saturating_sub(held).clamp(1, Semaphore::MAX_PERMITS);
         let room = Arc::new(Semaphore::new(limit));
         let (sender, received) = mpsc::unbounded_channel();
         let reading = Reading { sender, room: Arc::clone(&room), limit };
@@ -109,9 +113,9 @@ impl Reading {
             Ok(answer) => answer.payload,
             Err(error) => {
                 if error.is_refusal_of_expired_credentials() {
-                    service.forget_credentials().await;
+                    service.forget_credentials(&endpoint).await;
                 } else {
-                    service.forget_endpoint().await;
+                    service.forget_endpoint(&endpoint).await;
                 }
                 return Err(error);
             }

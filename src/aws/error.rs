@@ -5,6 +5,7 @@ use aws_sdk_kinesisvideomedia::config::http::HttpResponse;
 use aws_sdk_kinesisvideomedia::error::SdkError;
 use aws_sdk_kinesisvideomedia::operation::RequestId;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use rustls::CertificateError;
 
 /// Why a call failed, or its body ended early.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -25,6 +26,10 @@ pub enum Error {
     },
     #[error("{operation} could not reach the service: {reason}")]
     Unreachable { operation: &'static str, reason: String },
+    #[error("{operation} met a server whose certificate is not trusted: {reason}")]
+    Untrusted { operation: &'static str, reason: String },
+    #[error("TLS is not possible: {reason}")]
+    Tls { reason: String },
     #[error("{operation} was answered with what is no answer of the service: {reason}")]
     Response { operation: &'static str, reason: String },
     #[error("{operation} cannot be asked: {reason}")]
@@ -111,7 +116,11 @@ impl Error {
     /// What can be done about it.
     pub fn recovery(&self) -> Recovery {
         match self {
-            Self::NoRegion | Self::NoCredentials { .. } | Self::Request { .. } => Recovery::None,
+            Self::NoRegion
+            | Self::NoCredentials { .. }
+            | Self::Request { .. }
+            | Self::Untrusted { .. }
+            | Self::Tls { .. } => Recovery::None,
             Self::Service { kind: ServiceErrorKind::NotAuthorized, .. } => {
                 if self.is_refusal_of_expired_credentials() {
                     Recovery::RetryOnce
@@ -177,15 +186,36 @@ impl Error {
             }
             SdkError::ResponseError(_) => Self::Response { operation, reason: chain(&error) },
             SdkError::ConstructionFailure(_) => Self::Request { operation, reason: chain(&error) },
+            _ if is_refused_certificate(&error) => Self::Untrusted { operation, reason: chain(&error) },
             _ => Self::Unreachable { operation, reason: chain(&error) },
         }
     }
 }
 
+/// An error and its causes. What an `io::Error` was made of is its cause, though `source` leaves that out.
+pub(super) fn causes<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| match error.downcast_ref::<std::io::Error>() {
+        Some(error) => error.get_ref().map(|cause| cause as _),
+        None => error.source(),
+    })
+}
+
+/// Whether a server was refused for its certificate, and will be again: only a clock that is behind gets right by itself.
+pub(super) fn is_refused_certificate(error: &(dyn std::error::Error + 'static)) -> bool {
+    causes(error).any(|cause| match cause.downcast_ref() {
+        Some(rustls::Error::InvalidCertificate(reason)) => {
+            !matches!(reason, CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. })
+        }
+        _ => false,
+    })
+}
+
 /// An error and all that it says of its causes.
 pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut parts: Vec<String> = Vec::new();
-    for cause in std::iter::successors(Some(error), |error| error.source()) {
+    for cause in causes(error) {
         let text = cause.to_string();
         if parts.last().is_none_or(|last| !last.contains(&text)) {
             parts.push(text);

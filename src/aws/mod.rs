@@ -1,13 +1,17 @@
-//! The only room that knows AWS: configuration, credentials, data endpoints, GetMedia, errors.
+//! The only room that knows AWS: configuration, credentials, transport, data endpoints, GetMedia, errors.
 
 mod config;
 mod connection;
 mod error;
+mod http;
 mod request;
+mod route;
 mod service;
 mod stream;
+mod trust;
 
 pub use connection::{Connection, Consumer, Received};
 pub use error::{Error, Recovery, ServiceErrorKind};
 pub use request::{Request, StartSelector, StaticCredentials};
 pub use stream::{InvalidStream, Stream};
+pub use trust::{Authorities, InvalidAuthorities};

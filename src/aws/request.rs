@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::Stream;
+use super::{Authorities, Stream};
 use crate::fragment::{FragmentNumber, UnixTime};
 
 /// A GetMedia call, before any endpoint is known.
@@ -17,6 +17,8 @@ pub struct Request {
     pub endpoint_url: Option<String>,
     /// Without them the SDK's default chain.
     pub credentials: Option<StaticCredentials>,
+    /// Trusted beside the system's.
+    pub authorities: Option<Authorities>,
     /// How long a connection may take to come about.
     pub connect_timeout: Duration,
     /// How long the service may be silent.
@@ -52,7 +54,7 @@ impl StartSelector {
 }
 
 /// A key pair that the user gave, with the token of a temporary one.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct StaticCredentials {
     pub access_key: String,
     pub secret_key: String,

@@ -1,5 +1,6 @@
 //! The element's properties, and what they mean together.
 
+use std::path::Path;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use gst::glib;
 use gst::prelude::*;
 
 use super::checkpoint::Checkpoint;
-use crate::aws::{InvalidStream, Request, StartSelector, StaticCredentials, Stream};
+use crate::aws::{Authorities, InvalidAuthorities, InvalidStream, Request, StartSelector, StaticCredentials, Stream};
 use crate::fragment::{Clock, FragmentNumber, InvalidTime, Range, UnixTime};
 use crate::output::TrackSelector;
 
@@ -46,6 +47,7 @@ pub struct Settings {
     end_timestamp: Option<String>,
     track: Option<String>,
     checkpoint_location: Option<String>,
+    ca_file: Option<String>,
     limits: Limits,
 }
 
@@ -98,7 +100,7 @@ pub struct Plan {
 }
 
 /// Properties that make no sense, alone or together.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     #[error(transparent)]
     Stream(#[from] InvalidStream),
@@ -112,6 +114,8 @@ pub enum SettingsError {
     Conflict { property: &'static str, other: String },
     #[error("property {given} is set without {missing}: give both, or neither for the SDK's own credentials")]
     Credentials { given: &'static str, missing: &'static str },
+    #[error("{0}, in ca-file")]
+    CaFile(#[from] InvalidAuthorities),
     #[error("the end-timestamp {end} is not after the start-timestamp {start}")]
     Backwards { start: UnixTime, end: UnixTime },
 }
@@ -214,6 +218,12 @@ impl Settings {
                      behind that fragment, whatever start-selector says",
                 )
                 .build(),
+                string(
+                    "ca-file",
+                    "CA file",
+                    "File of certificate authorities (PEM) to trust beside the system's, as for a proxy that reads TLS",
+                )
+                .build(),
                 milliseconds(
                     "connect-timeout",
                     "Connect timeout",
@@ -292,6 +302,7 @@ impl Settings {
             "end-timestamp" => self.end_timestamp.to_value(),
             "track" => self.track.to_value(),
             "checkpoint-location" => self.checkpoint_location.to_value(),
+            "ca-file" => self.ca_file.to_value(),
             "connect-timeout" => self.limits.connect_timeout.to_value(),
             "read-timeout" => self.limits.read_timeout.to_value(),
             "idle-timeout" => self.limits.idle_timeout.to_value(),
@@ -330,6 +341,7 @@ impl Settings {
                 region: self.aws_region.clone(),
                 endpoint_url: self.endpoint_url.clone(),
                 credentials: self.credentials()?,
+                authorities: self.ca_file.as_deref().map(|file| Authorities::read(Path::new(file))).transpose()?,
                 connect_timeout: Duration::from_millis(self.limits.connect_timeout),
                 read_timeout: Duration::from_millis(self.limits.read_timeout),
                 max_buffered_bytes: usize::try_from(self.limits.max_buffered_bytes).unwrap_or(usize::MAX),
@@ -362,6 +374,7 @@ impl Settings {
             "end-timestamp" => &mut self.end_timestamp,
             "track" => &mut self.track,
             "checkpoint-location" => &mut self.checkpoint_location,
+            "ca-file" => &mut self.ca_file,
             _ => return None,
         })
     }
