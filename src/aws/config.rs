@@ -47,3 +47,29 @@ pub(super) async fn load(request: &Request) -> Result<SdkConfig, Error> {
     }
     Ok(config)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aws::{StartSelector, StaticCredentials, Stream};
+
+    /// The SDK gives up on bodies that are silent for some seconds, which a test would have to wait for.
+    #[tokio::test]
+    async fn a_silent_body_is_no_stalled_stream() {
+        let credentials = StaticCredentials { access_key: "a".into(), secret_key: "s".into(), session_token: None };
+        let request = Request {
+            stream: Stream::Name("demo".into()),
+            start: StartSelector::Now,
+            region: Some("us-west-2".into()),
+            endpoint_url: None,
+            credentials: Some(credentials),
+            authorities: None,
+            connect_timeout: Duration::from_secs(1),
+            read_timeout: Duration::from_secs(1),
+            max_buffered_bytes: 1,
+        };
+        let config = load(&request).await.unwrap();
+        assert!(!config.stalled_stream_protection().unwrap().is_enabled());
+        assert_eq!(config.timeout_config().unwrap().read_timeout(), None);
+    }
+}

@@ -10,6 +10,8 @@ mod gaps;
 mod judges;
 mod lines;
 mod range;
+mod relay;
 mod shutdown;
 mod support;
 mod time;
+mod transport;

@@ -47,6 +47,8 @@ pub(crate) struct Context {
     pub store: Store,
     pub faults: Faults,
     pub records: Records,
+    /// Bytes handed to sockets.
+    pub sent: Arc<AtomicU64>,
 }
 
 impl Context {
@@ -94,7 +96,7 @@ async fn requests<S>(context: Arc<Context>, socket: S, http2: bool, number: u64)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (socket, flushes) = Flushing::new(socket);
+    let (socket, flushes) = Flushing::new(socket, Arc::clone(&context.sent));
     let service = service_fn(move |request| {
         let (context, connection) = (Arc::clone(&context), Connection { number, flushes: flushes.clone() });
         async move { Ok::<_, Infallible>(answer(&context, request, connection).await) }
