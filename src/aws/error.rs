@@ -262,6 +262,20 @@ mod tests {
     }
 
     #[test]
+    fn a_refused_certificate_is_found_where_tls_has_put_it() {
+        use std::io::{Error, ErrorKind};
+        for (reason, refused) in [
+            (CertificateError::UnknownIssuer, true),
+            (CertificateError::Expired, true),
+            (CertificateError::NotValidYet, false),
+        ] {
+            let inner = Error::new(ErrorKind::InvalidData, rustls::Error::InvalidCertificate(reason));
+            assert_eq!(is_refused_certificate(&Error::other(inner)), refused);
+        }
+        assert!(!is_refused_certificate(&Error::from(ErrorKind::ConnectionReset)));
+    }
+
+    #[test]
     fn a_refused_signature_tells_no_token() {
         let message =
             "The request signature we calculated does not match.\n\nThe Canonical String\nx-amz-security-token:secret";
