@@ -8,16 +8,19 @@ use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 
-use super::{Error, Request};
+use super::{Error, Request, http};
 
 /// Loads region and credentials. The request's endpoint is not in it: it is Kinesis Video's alone, and the clients that
 /// fetch credentials are made of the same configuration.
 ///
 /// # Errors
 ///
-/// No region is set anywhere.
+/// No region is set anywhere, or TLS cannot be done.
 pub(super) async fn load(request: &Request) -> Result<SdkConfig, Error> {
+    let http_client =
+        http::client(request.authorities.as_ref()).map_err(|error| Error::Tls { reason: error.to_string() })?;
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http_client)
         // A quiet camera is no stalled transfer.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .timeout_config(TimeoutConfig::builder().connect_timeout(request.connect_timeout).build())
@@ -38,4 +41,29 @@ pub(super) async fn load(request: &Request) -> Result<SdkConfig, Error> {
     let provider = request.credentials.provider(&config).await;
     // What is fetched is kept by the credentials themselves, and longer than a connection.
     Ok(config.into_builder().credentials_provider(provider).identity_cache(IdentityCache::no_cache()).build())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aws::{Credentials, StartSelector, Stream};
+
+    /// The SDK gives up on bodies that are silent for some seconds, which a test would have to wait for.
+    #[tokio::test]
+    async fn a_silent_body_is_no_stalled_stream() {
+        let request = Request {
+            stream: Stream::Name("demo".into()),
+            start: StartSelector::Now,
+            region: Some("us-west-2".into()),
+            endpoint_url: None,
+            credentials: Credentials::default(),
+            authorities: None,
+            connect_timeout: Duration::from_secs(1),
+            read_timeout: Duration::from_secs(1),
+            max_buffered_bytes: 1,
+        };
+        let config = load(&request).await.unwrap();
+        assert!(!config.stalled_stream_protection().unwrap().is_enabled());
+        assert_eq!(config.timeout_config().unwrap().read_timeout(), None);
+    }
 }

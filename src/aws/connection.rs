@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::AbortHandle;
 
+use super::http::READ_AHEAD;
 use super::service::Service;
 use super::{Error, Request, StartSelector};
 
@@ -25,13 +26,16 @@ pub struct Consumer {
 impl Consumer {
     /// Asks nothing of the service yet.
     pub fn new(runtime: &Handle, request: Request) -> Self {
-        Self { runtime: runtime.clone(), request, service: Arc::default() }
+        let service = Service::of(&request);
+        Self { runtime: runtime.clone(), request, service }
     }
 
     /// Begins a GetMedia call; what comes of it is told by [`Connection::next`].
     pub fn open(&self, start: StartSelector) -> Connection {
         let request = Request { start, ..self.request.clone() };
-        let limit = request.max_buffered_bytes.clamp(1, Semaphore::MAX_PERMITS);
+        // What the transport holds counts too.
+        let held = usize::try_from(READ_AHEAD).unwrap_or(usize::MAX);
+        let limit = request.max_buffered_bytes.saturating_sub(held).clamp(1, Semaphore::MAX_PERMITS);
         let room = Arc::new(Semaphore::new(limit));
         let (sender, received) = mpsc::unbounded_channel();
         let reading = Reading { sender, room: Arc::clone(&room), limit };
@@ -98,7 +102,7 @@ impl Reading {
     async fn run(&self, request: &Request, service: &Service) -> Result<(), Error> {
         let limit = request.read_timeout;
         let mut body = match open(request, service).await {
-            Err(error) if error.is_outdated_credentials() && request.credentials.renew().await => {
+            Err(error) if error.is_outdated_credentials() && service.credentials().renew().await => {
                 open(request, service).await?
             }
             opened => opened?,
@@ -141,7 +145,7 @@ async fn open(request: &Request, service: &Service) -> Result<ByteStream, Error>
     match within(limit, "GetMedia", answer).await {
         Ok(answer) => Ok(answer.payload),
         Err(error) => {
-            service.forget_endpoint().await;
+            service.forget_endpoint(&endpoint).await;
             Err(error)
         }
     }

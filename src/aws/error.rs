@@ -4,6 +4,7 @@ use aws_sdk_kinesisvideomedia::config::http::HttpResponse;
 use aws_sdk_kinesisvideomedia::error::SdkError;
 use aws_sdk_kinesisvideomedia::operation::RequestId;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use rustls::CertificateError;
 
 use super::CredentialError;
 use super::credentials::explain;
@@ -29,6 +30,10 @@ pub enum Error {
     },
     #[error("{operation} could not reach the service: {reason}")]
     Unreachable { operation: &'static str, reason: String },
+    #[error("{operation} met a server whose certificate is not trusted: {reason}")]
+    Untrusted { operation: &'static str, reason: String },
+    #[error("TLS is not possible: {reason}")]
+    Tls { reason: String },
     #[error("{operation} was answered with what is no answer of the service: {reason}")]
     Response { operation: &'static str, reason: String },
     #[error("{operation} cannot be asked: {reason}")]
@@ -113,7 +118,11 @@ impl Error {
     /// What can be done about it.
     pub fn recovery(&self) -> Recovery {
         match self {
-            Self::NoRegion | Self::NoCredentials { .. } | Self::Request { .. } => Recovery::None,
+            Self::NoRegion
+            | Self::NoCredentials { .. }
+            | Self::Request { .. }
+            | Self::Untrusted { .. }
+            | Self::Tls { .. } => Recovery::None,
             // Whoever writes the credential file may be late, and a provider may come back.
             Self::Credentials(CredentialError::Expired { .. } | CredentialError::Unavailable { .. }) => Recovery::Retry,
             Self::Credentials(_) => Recovery::None,
@@ -167,6 +176,7 @@ impl Error {
             }
             SdkError::ResponseError(_) => Self::Response { operation, reason: chain(&error) },
             SdkError::ConstructionFailure(_) => Self::Request { operation, reason: chain(&error) },
+            _ if is_refused_certificate(&error) => Self::Untrusted { operation, reason: chain(&error) },
             _ => Self::Unreachable { operation, reason: chain(&error) },
         }
     }
@@ -179,10 +189,30 @@ impl Error {
     }
 }
 
+/// An error and its causes. What an `io::Error` was made of is its cause, though `source` leaves that out.
+pub(super) fn causes<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| match error.downcast_ref::<std::io::Error>() {
+        Some(error) => error.get_ref().map(|cause| cause as _),
+        None => error.source(),
+    })
+}
+
+/// Whether a server was refused for its certificate, and will be again: only a clock that is behind gets right by itself.
+pub(super) fn is_refused_certificate(error: &(dyn std::error::Error + 'static)) -> bool {
+    causes(error).any(|cause| match cause.downcast_ref() {
+        Some(rustls::Error::InvalidCertificate(reason)) => {
+            !matches!(reason, CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. })
+        }
+        _ => false,
+    })
+}
+
 /// An error and all that it says of its causes.
 pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut parts: Vec<String> = Vec::new();
-    for cause in std::iter::successors(Some(error), |error| error.source()) {
+    for cause in causes(error) {
         let text = cause.to_string();
         if parts.last().is_none_or(|last| !last.contains(&text)) {
             parts.push(text);
@@ -220,6 +250,20 @@ mod tests {
         ] {
             assert_eq!(Kind::of(code, status), kind, "{code}");
         }
+    }
+
+    #[test]
+    fn a_refused_certificate_is_found_where_tls_has_put_it() {
+        use std::io::{Error, ErrorKind};
+        for (reason, refused) in [
+            (CertificateError::UnknownIssuer, true),
+            (CertificateError::Expired, true),
+            (CertificateError::NotValidYet, false),
+        ] {
+            let inner = Error::new(ErrorKind::InvalidData, rustls::Error::InvalidCertificate(reason));
+            assert_eq!(is_refused_certificate(&Error::other(inner)), refused);
+        }
+        assert!(!is_refused_certificate(&Error::from(ErrorKind::ConnectionReset)));
     }
 
     #[test]

@@ -1,12 +1,15 @@
-//! The only room that knows AWS: configuration, credentials, data endpoints, GetMedia, errors.
+//! The only room that knows AWS: configuration, credentials, transport, data endpoints, GetMedia, errors.
 
 mod config;
 mod connection;
 mod credentials;
 mod error;
+mod http;
 mod request;
+mod route;
 mod service;
 mod stream;
+mod trust;
 
 pub use connection::{Connection, Consumer, Received};
 #[cfg(feature = "cognito")]
@@ -15,3 +18,4 @@ pub use credentials::{CredentialError, CredentialSource, Credentials, IotCertifi
 pub use error::{Error, Recovery, ServiceErrorKind};
 pub use request::{Request, StartSelector};
 pub use stream::{InvalidStream, Stream};
+pub use trust::{Authorities, InvalidAuthorities};

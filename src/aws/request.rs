@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Credentials, Stream};
+use super::{Authorities, Credentials, Stream};
 use crate::fragment::{FragmentNumber, UnixTime};
 
 /// A GetMedia call, before any endpoint is known.
@@ -15,6 +15,8 @@ pub struct Request {
     /// Control-plane endpoint; without it the SDK's.
     pub endpoint_url: Option<String>,
     pub credentials: Credentials,
+    /// Trusted beside the system's.
+    pub authorities: Option<Authorities>,
     /// How long a connection may take to come about.
     pub connect_timeout: Duration,
     /// How long the service may be silent.

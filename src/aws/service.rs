@@ -1,6 +1,7 @@
 //! The service as one configuration meets it: its clients, and the data endpoints that it has named.
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 use aws_config::SdkConfig;
@@ -8,15 +9,32 @@ use aws_sdk_kinesisvideo::types::ApiName;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::{Error, Request, config};
+use super::{Authorities, Credentials, Error, Request, Stream, config};
 
 /// GetDataEndpoint is allowed 5 times a second a stream, for all who read it.
 const BETWEEN_ENDPOINTS: Duration = Duration::from_secs(1);
 
-/// What calls of one stream share, over all its connections.
-#[derive(Debug, Default)]
+/// What all of a process that read one stream with the same settings share, over all their connections.
 pub(super) struct Service {
+    settings: Settings,
     known: Mutex<Known>,
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Service").field("stream", &self.settings.stream).finish_non_exhaustive()
+    }
+}
+
+/// What decides about configuration and endpoint; no `Debug`, since some of it is secret.
+#[derive(PartialEq, Eq)]
+struct Settings {
+    stream: Stream,
+    region: Option<String>,
+    endpoint_url: Option<String>,
+    credentials: Credentials,
+    authorities: Option<Authorities>,
+    connect_timeout: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -28,6 +46,27 @@ struct Known {
 }
 
 impl Service {
+    /// The service as this request meets it: that of all others who ask with the same settings, as long as any does.
+    pub fn of(request: &Request) -> Arc<Self> {
+        static ALL: std::sync::Mutex<Vec<Weak<Service>>> = std::sync::Mutex::new(Vec::new());
+        let settings = Settings {
+            stream: request.stream.clone(),
+            region: request.region.clone(),
+            endpoint_url: request.endpoint_url.clone(),
+            credentials: request.credentials.clone(),
+            authorities: request.authorities.clone(),
+            connect_timeout: request.connect_timeout,
+        };
+        let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|service| service.strong_count() > 0);
+        if let Some(known) = all.iter().filter_map(Weak::upgrade).find(|service| service.settings == settings) {
+            return known;
+        }
+        let service = Arc::new(Self { settings, known: Mutex::default() });
+        all.push(Arc::downgrade(&service));
+        service
+    }
+
     /// The configuration and the GetMedia endpoint, from memory where they are known.
     pub async fn endpoint(&self, request: &Request) -> Result<(SdkConfig, Arc<str>), Error> {
         // Held while the service is asked, so that it is asked once.
@@ -52,9 +91,21 @@ impl Service {
         Ok((config, endpoint))
     }
 
-    /// The endpoint failed: the next call asks for it again.
-    pub async fn forget_endpoint(&self) {
-        self.known.lock().await.endpoint = None;
+    /// What its configuration asks for credentials.
+    pub fn credentials(&self) -> &Credentials {
+        &self.settings.credentials
+    }
+
+    /// This endpoint failed: the next call asks for another, unless somebody has done so already.
+    pub async fn forget_endpoint(&self, failed: &Arc<str>) {
+        self.known.lock().await.forget(failed);
+    }
+}
+
+impl Known {
+    /// Whether the endpoint was this one, and not one that came after it.
+    fn forget(&mut self, endpoint: &Arc<str>) -> bool {
+        self.endpoint.take_if(|known| Arc::ptr_eq(known, endpoint)).is_some()
     }
 }
 

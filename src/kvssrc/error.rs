@@ -139,6 +139,12 @@ fn aws_message(error: &aws::Error, stream: &str) -> gst::ErrorMessage {
         aws::Error::Unreachable { .. } | aws::Error::Silent { .. } => {
             gst::error_msg!(Resource::OpenRead, ("Kinesis Video could not be reached."), ["{error}"])
         }
+        aws::Error::Untrusted { .. } => gst::error_msg!(
+            Resource::OpenRead,
+            ("The server's certificate is not trusted; ca-file can name the authority that signed it."),
+            ["{error}"]
+        ),
+        aws::Error::Tls { .. } => gst::error_msg!(Resource::Failed, ("{}.", sentence(error))),
         aws::Error::Response { .. } | aws::Error::Request { .. } | aws::Error::NoDataEndpoint => {
             gst::error_msg!(Resource::OpenRead, ("Stream {stream} could not be opened."), ["{error}"])
         }

@@ -3,6 +3,7 @@
 mod credentials;
 mod limits;
 
+use std::path::Path;
 use std::sync::LazyLock;
 
 use gst::glib;
@@ -11,7 +12,7 @@ use gst::prelude::*;
 use self::credentials::{CredentialProperties, CredentialSettingsError};
 use self::limits::Limits;
 use super::checkpoint::Checkpoint;
-use crate::aws::{InvalidStream, Request, StartSelector, Stream};
+use crate::aws::{Authorities, InvalidAuthorities, InvalidStream, Request, StartSelector, Stream};
 use crate::fragment::{Clock, FragmentNumber, InvalidTime, Range, UnixTime};
 use crate::output::TrackSelector;
 
@@ -50,6 +51,7 @@ pub struct Settings {
     end_timestamp: Option<String>,
     track: Option<String>,
     checkpoint_location: Option<String>,
+    ca_file: Option<String>,
     limits: Limits,
 }
 
@@ -64,7 +66,7 @@ pub struct Plan {
 }
 
 /// Properties that make no sense, alone or together.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     #[error(transparent)]
     Stream(#[from] InvalidStream),
@@ -78,6 +80,8 @@ pub enum SettingsError {
     Conflict { property: &'static str, other: String },
     #[error(transparent)]
     Credentials(#[from] CredentialSettingsError),
+    #[error("{0}, in ca-file")]
+    CaFile(#[from] InvalidAuthorities),
     #[error("the end-timestamp {end} is not after the start-timestamp {start}")]
     Backwards { start: UnixTime, end: UnixTime },
 }
@@ -154,6 +158,12 @@ impl Settings {
                      behind that fragment, whatever start-selector says",
                 )
                 .build(),
+                string(
+                    "ca-file",
+                    "CA file",
+                    "File of certificate authorities (PEM) to trust beside the system's, as for a proxy that reads TLS",
+                )
+                .build(),
             ];
             properties.extend(CredentialProperties::properties());
             properties.extend(Limits::properties());
@@ -196,6 +206,7 @@ impl Settings {
             "end-timestamp" => self.end_timestamp.to_value(),
             "track" => self.track.to_value(),
             "checkpoint-location" => self.checkpoint_location.to_value(),
+            "ca-file" => self.ca_file.to_value(),
             _ => return self.credentials.get(name).or_else(|| self.limits.get(name)),
         })
     }
@@ -233,6 +244,7 @@ impl Settings {
                 connect_timeout: self.limits.connect_timeout(),
                 read_timeout: self.limits.read_timeout(),
                 max_buffered_bytes: self.limits.max_buffered_bytes(),
+                authorities: self.ca_file.as_deref().map(|file| Authorities::read(Path::new(file))).transpose()?,
             },
             range: Range { clock, end },
             track: self.track.as_deref().and_then(TrackSelector::new),
@@ -256,6 +268,7 @@ impl Settings {
             "end-timestamp" => &mut self.end_timestamp,
             "track" => &mut self.track,
             "checkpoint-location" => &mut self.checkpoint_location,
+            "ca-file" => &mut self.ca_file,
             _ => return None,
         })
     }

@@ -29,7 +29,7 @@ pub use role::Role;
 use refresh::Refreshing;
 
 /// A source of credentials. In the order of precedence: where several are set, the first of them is used.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum CredentialSource {
     /// Keys that the user gave: `access-key=AKIA… secret-key=…`.
     Keys(StaticCredentials),
@@ -50,7 +50,7 @@ pub enum CredentialSource {
 }
 
 /// A key pair that the user gave, with the token of a temporary one.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct StaticCredentials {
     pub access_key: String,
     pub secret_key: String,
@@ -67,6 +67,15 @@ impl fmt::Debug for StaticCredentials {
 /// which come after one another share it; clones are the same one.
 #[derive(Clone, Default)]
 pub struct Credentials(Arc<Inner>);
+
+/// Equal where they come from the same source in the same way.
+impl PartialEq for Credentials {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || (self.0.source == other.0.source && self.0.role == other.0.role)
+    }
+}
+
+impl Eq for Credentials {}
 
 #[derive(Default)]
 struct Inner {

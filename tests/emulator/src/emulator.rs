@@ -4,6 +4,7 @@ use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -31,6 +32,7 @@ pub struct Builder {
     region: String,
     credentials: Credentials,
     tls: bool,
+    http2: bool,
     end_at_head: bool,
 }
 
@@ -66,6 +68,12 @@ impl Builder {
         self
     }
 
+    /// Whether HTTP/2 is offered under TLS; it is else.
+    pub fn http2(mut self, http2: bool) -> Self {
+        self.http2 = http2;
+        self
+    }
+
     /// Whether GetMedia's body ends cleanly where nothing more is stored, instead of waiting for more.
     pub fn end_at_head(mut self, end: bool) -> Self {
         self.end_at_head = end;
@@ -77,7 +85,7 @@ impl Builder {
         let listener = TcpListener::bind(self.address).map_err(Error::io(format!("listening on {}", self.address)))?;
         listener.set_nonblocking(true).map_err(Error::io("preparing the socket"))?;
         let address = listener.local_addr().map_err(Error::io("reading the socket's address"))?;
-        let identity = self.tls.then(tls::identity).transpose()?;
+        let identity = self.tls.then(|| tls::identity(self.http2)).transpose()?;
         let ca = identity.as_ref().map(|identity| Ca::new(&identity.ca_pem)).transpose()?;
         let acceptor = identity.map(|identity| TlsAcceptor::from(identity.config));
         let context = Arc::new(Context {
@@ -89,6 +97,7 @@ impl Builder {
             store: Store::default(),
             faults: Faults::default(),
             records: Records::default(),
+            sent: Arc::default(),
         });
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -147,6 +156,7 @@ impl Emulator {
             region: "us-west-2".to_owned(),
             credentials: Credentials::default(),
             tls: false,
+            http2: true,
             end_at_head: false,
         }
     }
@@ -294,6 +304,11 @@ impl Emulator {
     /// Waits for the first request that fits, also one that came before; `None` when none comes in time.
     pub fn wait_for_request(&self, fits: impl Fn(&RequestRecord) -> bool, timeout: Duration) -> Option<RequestRecord> {
         self.context.records.wait(fits, timeout)
+    }
+
+    /// How many bytes have been handed to sockets so far, of heads and bodies, before TLS.
+    pub fn bytes_sent(&self) -> u64 {
+        self.context.sent.load(Ordering::Relaxed)
     }
 
     /// A stream's fragments, in order of their numbers.

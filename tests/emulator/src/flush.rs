@@ -1,7 +1,9 @@
-//! A socket that tells when everything written to it is on its way.
+//! A socket that tells how much was written to it, and when all of that is on its way.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -11,10 +13,11 @@ use tokio::sync::watch;
 /// How long a flush is waited for: a client that reads nothing lets none happen.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Counts the flushes of the socket within.
+/// Counts the flushes of the socket within, and its bytes.
 pub(crate) struct Flushing<S> {
     socket: S,
     flushes: watch::Sender<u64>,
+    sent: Arc<AtomicU64>,
 }
 
 /// Waits for the flushes of a socket.
@@ -22,9 +25,17 @@ pub(crate) struct Flushing<S> {
 pub(crate) struct Flushes(watch::Receiver<u64>);
 
 impl<S> Flushing<S> {
-    pub fn new(socket: S) -> (Self, Flushes) {
+    pub fn new(socket: S, sent: Arc<AtomicU64>) -> (Self, Flushes) {
         let (flushes, seen) = watch::channel(0);
-        (Self { socket, flushes }, Flushes(seen))
+        (Self { socket, flushes, sent }, Flushes(seen))
+    }
+}
+
+impl<S> Flushing<S> {
+    fn count(&self, written: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(bytes)) = written {
+            self.sent.fetch_add(*bytes as u64, Ordering::Relaxed);
+        }
     }
 }
 
@@ -45,7 +56,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Flushing<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Flushing<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(context, bytes)
+        let result = Pin::new(&mut self.socket).poll_write(context, bytes);
+        self.count(&result);
+        result
     }
 
     fn poll_write_vectored(
@@ -53,7 +66,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Flushing<S> {
         context: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write_vectored(context, pieces)
+        let result = Pin::new(&mut self.socket).poll_write_vectored(context, pieces);
+        self.count(&result);
+        result
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -38,7 +38,6 @@ pub use emulator::{Builder, Emulator, OpenFragment};
 pub use error::Error;
 pub use fault::{ANY_STREAM, Fault, Repeat};
 pub use fragment::{FragmentInfo, NewFragment};
-pub use keys::Keys;
 /// HTTP/1.1 or HTTP/2, as a [`RequestRecord`] has it.
 pub use hyper::Version as HttpVersion;
 pub use keys::Keys;

@@ -38,9 +38,6 @@ const SERVICE: &str = "kinesisvideo";
 /// How long is waited after a connection that could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
-/// The name that requests are signed for.
-const SERVICE: &str = "kinesisvideo";
-
 /// The largest JSON body that is read.
 const LARGEST_REQUEST: usize = 1024 * 1024;
 
@@ -56,6 +53,8 @@ pub(crate) struct Context {
     pub store: Store,
     pub faults: Faults,
     pub records: Records,
+    /// Bytes handed to sockets.
+    pub sent: Arc<AtomicU64>,
 }
 
 impl Context {
@@ -109,7 +108,7 @@ async fn requests<S>(context: Arc<Context>, socket: S, http2: bool, number: u64)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (socket, flushes) = Flushing::new(socket);
+    let (socket, flushes) = Flushing::new(socket, Arc::clone(&context.sent));
     let service = service_fn(move |request| {
         let (context, connection) = (Arc::clone(&context), Connection { number, flushes: flushes.clone() });
         async move { Ok::<_, Infallible>(answer(&context, request, connection).await) }

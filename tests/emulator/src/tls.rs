@@ -16,8 +16,8 @@ pub(crate) struct Identity {
     pub ca_pem: String,
 }
 
-/// Makes an authority and a certificate for this machine's own names; HTTP/2 is offered before HTTP/1.1.
-pub(crate) fn identity() -> Result<Identity, Error> {
+/// Makes an authority and a certificate for this machine's own names; HTTP/2, if it is offered, comes before HTTP/1.1.
+pub(crate) fn identity(http2: bool) -> Result<Identity, Error> {
     let authority_key = KeyPair::generate()?;
     let mut authority = CertificateParams::new(Vec::new())?;
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -35,6 +35,6 @@ pub(crate) fn identity() -> Result<Identity, Error> {
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_single_cert(vec![certificate.der().clone()], key)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = http2.then(|| b"h2".to_vec()).into_iter().chain([b"http/1.1".to_vec()]).collect();
     Ok(Identity { config: Arc::new(config), ca_pem })
 }

@@ -1,0 +1,190 @@
+//! HTTP for all calls of a process: one pool of persistent connections for all who trust the same authorities.
+//!
+//! The SDK's own client speaks HTTP/2 too, but leaves its limits as they are: one window for all bodies of a connection,
+//! so that a few paused pipelines would stop every other one, and no sign of life asked of a connection that is dead.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt;
+use std::io;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::Duration;
+
+use aws_smithy_runtime_api::client::connection::{CaptureSmithyConnection, ConnectionMetadata};
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use http::header::PROXY_AUTHORIZATION;
+use http::uri::Scheme;
+use hyper_util::client::legacy::connect::{CaptureConnection, HttpInfo, capture_connection};
+use hyper_util::client::legacy::{Builder, Client};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::ClientConfig;
+
+use super::error::{causes, is_refused_certificate};
+use super::route::{BoxError, Connector, Proxies, Route};
+use super::trust::{self, Authorities};
+
+/// The most of a body that waits here for its reader, in bytes: the window of an HTTP/2 stream. HTTP/1.1 holds less.
+pub(super) const READ_AHEAD: u32 = 1 << 20;
+
+/// Readers of one HTTP/2 connection must not wait for one another: room for some 2,000 of them that read nothing.
+const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
+
+/// An HTTP/2 connection with open streams that is silent for so long is asked for a sign of life, …
+const PING_AFTER: Duration = Duration::from_secs(5);
+/// … and closed where none comes for so long; new calls would be sent over it else.
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The process's client for all who trust these authorities beside the system's.
+///
+/// # Errors
+///
+/// TLS cannot be done at all.
+pub(super) fn client(authorities: Option<&Authorities>) -> Result<SharedHttpClient, rustls::Error> {
+    // Never emptied: connections are kept for the next pipeline, and few authorities are met in a process's life.
+    static CLIENTS: LazyLock<Mutex<HashMap<Option<Authorities>, SharedHttpClient>>> = LazyLock::new(Mutex::default);
+    let mut clients = CLIENTS.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(match clients.entry(authorities.cloned()) {
+        Entry::Occupied(known) => known.get().clone(),
+        Entry::Vacant(place) => place.insert(SharedHttpClient::new(Pools::new(authorities)?)).clone(),
+    })
+}
+
+type Pool = Client<Connector, SdkBody>;
+
+/// A pool for each connect timeout: the SDK's providers of credentials have their own.
+struct Pools {
+    proxies: Proxies,
+    route: Route,
+    tls: Arc<ClientConfig>,
+    by_connect_timeout: Mutex<HashMap<Option<Duration>, Pool>>,
+}
+
+impl Pools {
+    fn new(authorities: Option<&Authorities>) -> Result<Self, rustls::Error> {
+        let proxies = Proxies::from_environment();
+        let to_proxy = trust::client_config(authorities, &[b"http/1.1"])?;
+        Ok(Self {
+            route: Route::new(proxies.clone(), Arc::new(to_proxy)),
+            proxies,
+            tls: Arc::new(trust::client_config(authorities, &[b"h2", b"http/1.1"])?),
+            by_connect_timeout: Mutex::default(),
+        })
+    }
+
+    fn pool(&self, connect_timeout: Option<Duration>) -> Pool {
+        let mut pools = self.by_connect_timeout.lock().unwrap_or_else(PoisonError::into_inner);
+        let pool = pools.entry(connect_timeout).or_insert_with(|| {
+            let connector = Connector::new(self.route.clone(), Arc::clone(&self.tls), connect_timeout);
+            Builder::new(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .pool_timer(TokioTimer::new())
+                .http2_initial_stream_window_size(READ_AHEAD)
+                .http2_initial_connection_window_size(CONNECTION_WINDOW)
+                .http2_keep_alive_interval(PING_AFTER)
+                .http2_keep_alive_timeout(PING_TIMEOUT)
+                .build(connector)
+        });
+        pool.clone()
+    }
+}
+
+impl fmt::Debug for Pools {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Pools(..)")
+    }
+}
+
+impl HttpClient for Pools {
+    fn http_connector(&self, settings: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(Calls {
+            pool: self.pool(settings.connect_timeout()),
+            proxies: self.proxies.clone(),
+            read_timeout: settings.read_timeout(),
+        })
+    }
+}
+
+/// A pool as the SDK makes its calls over it.
+struct Calls {
+    pool: Pool,
+    proxies: Proxies,
+    /// Until the head of the answer.
+    read_timeout: Option<Duration>,
+}
+
+impl fmt::Debug for Calls {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Calls(..)")
+    }
+}
+
+impl HttpConnector for Calls {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let mut request = match request.try_into_http1x() {
+            Ok(request) => request,
+            Err(error) => return HttpConnectorFuture::ready(Err(ConnectorError::user(error.into()))),
+        };
+        // A tunnel has been asked for with it; a proxy that forwards wants it with each request.
+        if request.uri().scheme() == Some(&Scheme::HTTP)
+            && let Some(proxy) = self.proxies.before(request.uri())
+            && let Some(authorization) = proxy.basic_auth()
+        {
+            request.headers_mut().entry(PROXY_AUTHORIZATION).or_insert_with(|| authorization.clone());
+        }
+        let connection = capture_connection(&mut request);
+        if let Some(capture) = request.extensions().get::<CaptureSmithyConnection>() {
+            capture.set_connection_retriever(move || metadata(&connection));
+        }
+        let (answer, read_timeout) = (self.pool.request(request), self.read_timeout);
+        HttpConnectorFuture::new(async move {
+            let answer = match read_timeout {
+                Some(timeout) => tokio::time::timeout(timeout, answer).await.map_err(|_| {
+                    let text = format!("no answer within {timeout:?}");
+                    ConnectorError::timeout(io::Error::new(io::ErrorKind::TimedOut, text).into())
+                })?,
+                None => answer.await,
+            };
+            let answer = answer.map_err(|error| connector_error(error.into()))?;
+            HttpResponse::try_from(answer.map(SdkBody::from_body_1_x))
+                .map_err(|error| ConnectorError::other(error.into(), None))
+        })
+    }
+}
+
+/// With which the SDK keeps a connection whose server has failed out of the pool.
+fn metadata(connection: &CaptureConnection) -> Option<ConnectionMetadata> {
+    let captured = connection.clone();
+    let known = connection.connection_metadata();
+    let connected = known.as_ref()?;
+    let mut extensions = http::Extensions::new();
+    connected.get_extras(&mut extensions);
+    let addresses = extensions.get::<HttpInfo>();
+    let mut builder = ConnectionMetadata::builder().proxied(connected.is_proxied()).poison_fn(move || {
+        if let Some(connected) = captured.connection_metadata().as_ref() {
+            connected.poison();
+        }
+    });
+    builder.set_local_addr(addresses.map(HttpInfo::local_addr)).set_remote_addr(addresses.map(HttpInfo::remote_addr));
+    Some(builder.build())
+}
+
+/// How the SDK's retries see it. All that is asked through here may be asked twice.
+fn connector_error(error: BoxError) -> ConnectorError {
+    let timed_out = |error: &io::Error| error.kind() == io::ErrorKind::TimedOut;
+    if is_refused_certificate(error.as_ref()) {
+        ConnectorError::other(error, None)
+    } else if causes(error.as_ref()).filter_map(<dyn std::error::Error>::downcast_ref).any(timed_out) {
+        ConnectorError::timeout(error)
+    } else if causes(error.as_ref()).filter_map(|error| error.downcast_ref::<hyper::Error>()).any(hyper::Error::is_user)
+    {
+        ConnectorError::user(error)
+    } else {
+        ConnectorError::io(error)
+    }
+}
