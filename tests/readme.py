@@ -122,6 +122,8 @@ def check_table(readme):
         found = re.search(r"^ +(String|Enum|Boolean|Integer|Unsigned Integer|[A-Z]\w*)\b.*Default: (.*)$", part, re.MULTILINE)
         expect(found or "Boxed pointer of type" in part, f"gst-inspect-1.0 gives no type of {name}")
         kind, default = found.groups() if found else ("boxed", "null")
+        # Of how many bits a number is, is no matter for a reader.
+        kind = "integer" if re.match(r"(Unsigned|Integer)", kind) else kind
         default = re.sub(r"\s*Write only$", "", default).strip()
         nick = re.search(r'"(.*)"', default)
         default = nick.group(1) if nick else default

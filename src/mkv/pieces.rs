@@ -79,6 +79,14 @@ impl Pieces {
         }
     }
 
+    /// As [`Pieces::to_bytes`].
+    pub(super) fn into_bytes(self) -> Bytes {
+        match self {
+            Pieces::One(bytes) => bytes,
+            many => many.to_bytes(),
+        }
+    }
+
     /// A reader from the first byte on.
     #[inline]
     pub(super) fn walk(&self) -> Walk<'_> {

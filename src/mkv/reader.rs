@@ -373,10 +373,10 @@ impl Reader {
                 let mut walk = element.walk();
                 walk.skip(head.length);
                 let payload = Payload::read(&mut walk, head.size, head.id, offset);
-                payload.map(|payload| Element::Block(Block::simple(element.clone(), payload)))
+                payload.map(|payload| Element::Block(Block::simple(element, payload)))
             }
             Id::BLOCK_GROUP => Block::group(element, head, offset).map(Element::Block),
-            _ => self.read_header(head, offset, element.to_bytes()),
+            _ => self.read_header(head, offset, element.into_bytes()),
         };
         match element {
             Ok(element) => Ok(Some(element)),

@@ -56,19 +56,18 @@ pub(super) fn parse(tags: &Child) -> Result<Vec<Tag>, Error> {
         if tag.id != Id::TAG {
             continue;
         }
+        let first = found.len();
         let mut uids = Vec::new();
         for child in tag.children() {
             let child = child?;
-            if child.id == Id::TARGETS {
-                targets(&child, &mut uids)?;
+            match child.id {
+                Id::TARGETS => targets(&child, &mut uids)?,
+                Id::SIMPLE_TAG => simple_tag(&child, 0, &mut found)?,
+                _ => {}
             }
         }
-        for child in tag.children() {
-            let child = child?;
-            if child.id == Id::SIMPLE_TAG {
-                simple_tag(&child, &uids, 0, &mut found)?;
-            }
-        }
+        // The Targets need not stand first.
+        found.iter_mut().skip(first).for_each(|tag: &mut Tag| tag.target_track_uids.clone_from(&uids));
     }
     Ok(found)
 }
@@ -88,7 +87,7 @@ fn targets(targets: &Child, uids: &mut Vec<u64>) -> Result<(), Error> {
     Ok(())
 }
 
-fn simple_tag(tag: &Child, uids: &[u64], depth: usize, found: &mut Vec<Tag>) -> Result<(), Error> {
+fn simple_tag(tag: &Child, depth: usize, found: &mut Vec<Tag>) -> Result<(), Error> {
     if depth == MAX_DEPTH {
         return Err(tag.invalid("nested more than 8 deep"));
     }
@@ -99,7 +98,7 @@ fn simple_tag(tag: &Child, uids: &[u64], depth: usize, found: &mut Vec<Tag>) -> 
         name: String::new(),
         value: TagValue::Text(String::new()),
         language: None,
-        target_track_uids: uids.to_vec(),
+        target_track_uids: Vec::new(),
         depth,
     };
     let mut bcp47 = None;
@@ -122,7 +121,7 @@ fn simple_tag(tag: &Child, uids: &[u64], depth: usize, found: &mut Vec<Tag>) -> 
         for child in tag.children() {
             let child = child?;
             if child.id == Id::SIMPLE_TAG {
-                simple_tag(&child, uids, depth + 1, found)?;
+                simple_tag(&child, depth + 1, found)?;
             }
         }
     }
