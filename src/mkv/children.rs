@@ -1,5 +1,7 @@
 //! The children of a master element that lies in memory whole, and their values (RFC 8794 section 7).
 
+use std::borrow::Cow;
+
 use super::error::Error;
 use super::ids::Id;
 use super::vint::{self, UNKNOWN};
@@ -70,13 +72,11 @@ impl<'a> Child<'a> {
 
     /// Text up to the first NUL, which may pad it (RFC 8794 section 13); what is no UTF-8 is replaced.
     pub fn text(&self) -> String {
-        let padded = self.data.contains(&0);
-        let end = if padded { self.data.iter().position(|&byte| byte == 0) } else { None };
-        let text = end.and_then(|end| self.data.get(..end)).unwrap_or(self.data);
-        match str::from_utf8(text) {
-            Ok(text) => text.to_owned(),
-            Err(_) => String::from_utf8_lossy(text).into_owned(),
-        }
+        let text = match str::from_utf8(self.data) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) => String::from_utf8_lossy(self.data),
+        };
+        text.split('\0').next().unwrap_or_default().to_owned()
     }
 
     fn invalid_size(&self, reason: &'static str) -> Error {

@@ -21,8 +21,11 @@ fn stored() -> Emulator {
     emulator
 }
 
+/// Presentation time, duration, capture time, flags and bytes of a frame.
+type Seen<'a> = (Option<u64>, Option<u64>, Option<u64>, gst::BufferFlags, &'a [u8]);
+
 /// What an application sees, without what it must not look at: two readings that agree in this are the same.
-fn seen(outcome: &Outcome) -> Vec<(Option<u64>, Option<u64>, Option<u64>, gst::BufferFlags, &[u8])> {
+fn seen(outcome: &Outcome) -> Vec<Seen<'_>> {
     outcome
         .frames
         .iter()
