@@ -11,6 +11,7 @@ mod faults;
 mod gaps;
 mod judges;
 mod lines;
+mod live;
 mod range;
 mod relay;
 mod secrets;
