@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use crate::error::{Error, ServiceError};
 use crate::server::Context;
-use crate::store::{Stream, StreamSettings};
+use crate::store::StreamSettings;
+use crate::stream::Stream;
 use std::sync::Arc;
 
 const API_NAMES: [&str; 8] = [
