@@ -21,7 +21,7 @@ use crate::live::Recording;
 use crate::number::FragmentNumber;
 use crate::record::RequestRecord;
 use crate::server::Context;
-use crate::store::StreamSettings;
+use crate::store::{StreamSettings, StreamStatus};
 use crate::stream::{MissingStart, Stream};
 
 /// A local Kinesis Video Streams. Dropping it stops it and closes its connections.
@@ -107,8 +107,23 @@ impl Emulator {
 
     /// Makes an empty stream; answers its ARN.
     pub fn create_stream(&self, name: &str) -> Result<String, Error> {
-        let stream = self.context.store.create(&self.context.region, name, StreamSettings::default())?;
-        Ok(stream.arn.clone())
+        self.create_stream_with(name, StreamSettings::default())
+    }
+
+    /// The same with what DescribeStream is to say of it.
+    pub fn create_stream_with(&self, name: &str, settings: StreamSettings) -> Result<String, Error> {
+        Ok(self.context.store.create(&self.context.region, name, settings)?.arn.clone())
+    }
+
+    /// Deletes a stream at once; who reads it reaches its end.
+    pub fn delete_stream(&self, name: &str) -> Result<(), Error> {
+        if self.context.store.remove(name) { Ok(()) } else { Err(Error::NoStream(name.to_owned())) }
+    }
+
+    /// What a stream is doing from now on.
+    pub fn set_status(&self, name: &str, status: StreamStatus) -> Result<(), Error> {
+        self.stream_named(name)?.set_status(status);
+        Ok(())
     }
 
     /// A stream's ARN.

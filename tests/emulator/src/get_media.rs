@@ -51,7 +51,7 @@ enum Position {
 
 /// Answers a request with the body that it asks for.
 pub(crate) fn get_media(context: &Context, request: &Value, fault: Option<Fault>) -> Result<Body, ServiceError> {
-    let stream = control::find_stream(context, request)?;
+    let stream = control::find_active_stream(context, request)?;
     let position = position(request)?;
     let mut body = Body {
         changes: stream.follow(),
@@ -167,7 +167,7 @@ impl Body {
                         self.current = Some((fragment, 0));
                         continue;
                     }
-                    if self.stream.end_at_head().unwrap_or(self.end_at_head) {
+                    if self.stream.is_closed() || self.stream.end_at_head().unwrap_or(self.end_at_head) {
                         return None;
                     }
                 }

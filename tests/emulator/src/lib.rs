@@ -48,4 +48,5 @@ pub use number::{FragmentNumber, NotANumber};
 pub use record::{Operation, RequestRecord};
 /// JSON, as a [`RequestRecord`] has it.
 pub use serde_json::Value;
+pub use store::{StreamSettings, StreamStatus};
 pub use stream::MissingStart;

@@ -51,6 +51,12 @@ impl Store {
         }
     }
 
+    /// Takes a stream out; its readers find nothing more.
+    pub fn remove(&self, name: &str) -> bool {
+        let removed = lock(&self.streams).remove(name);
+        removed.inspect(|stream| stream.close()).is_some()
+    }
+
     /// Streams in the order of their names, from the first whose name is greater than `after`.
     pub fn list(&self, after: Option<&str>) -> Vec<Arc<Stream>> {
         lock(&self.streams)
@@ -61,13 +67,66 @@ impl Store {
     }
 }
 
-/// What CreateStream says of a stream beside its name.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct StreamSettings {
+/// What DescribeStream says of a stream beside its name and ARN.
+#[derive(Clone, Debug)]
+pub struct StreamSettings {
+    /// The device that writes to it.
     pub device_name: Option<String>,
+    /// Such as `video/h264,audio/aac`.
     pub media_type: Option<String>,
+    /// The key that encrypts it; the service's own when `None`.
     pub kms_key_id: Option<String>,
+    /// How long it is said to keep its fragments; with 0 the archive has none. A stream that CreateStream makes keeps
+    /// them so long, one that a test makes as long as [`crate::Emulator::set_retention`] says.
     pub retention_hours: u64,
+    /// What it is doing.
+    pub status: StreamStatus,
+    /// When it was made, in milliseconds since 1970; now when `None`.
+    pub created: Option<u64>,
+}
+
+impl Default for StreamSettings {
+    /// An active stream that is said to keep its fragments for a day.
+    fn default() -> Self {
+        Self {
+            device_name: None,
+            media_type: None,
+            kms_key_id: None,
+            retention_hours: 24,
+            status: StreamStatus::Active,
+            created: None,
+        }
+    }
+}
+
+/// What a stream is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamStatus {
+    /// It is being made: nothing can be read or put yet.
+    Creating,
+    /// It is there.
+    Active,
+    /// It is being changed.
+    Updating,
+    /// It is being deleted: nothing can be read or put any more.
+    Deleting,
+}
+
+impl StreamStatus {
+    /// The name that the service has for it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Creating => "CREATING",
+            Self::Active => "ACTIVE",
+            Self::Updating => "UPDATING",
+            Self::Deleting => "DELETING",
+        }
+    }
+
+    /// Whether media can be read and put.
+    pub(crate) fn is_usable(self) -> bool {
+        matches!(self, Self::Active | Self::Updating)
+    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::fragment::{Fragment, NewFragment};
 use crate::number::FragmentNumber;
-use crate::store::{self, ACCOUNT, StreamSettings};
+use crate::store::{self, ACCOUNT, StreamSettings, StreamStatus};
 use crate::sync::lock;
 
 /// How long a fragment may become that is still being put, in milliseconds.
@@ -42,8 +42,10 @@ pub(crate) struct Stream {
     changed: watch::Sender<u64>,
 }
 
-#[derive(Default)]
 struct State {
+    status: StreamStatus,
+    /// Whether the stream is deleted.
+    closed: bool,
     fragments: VecDeque<Arc<Fragment>>,
     last_number: Option<FragmentNumber>,
     verbatim: Option<Bytes>,
@@ -66,14 +68,24 @@ impl State {
 impl Stream {
     /// An empty stream that begins now.
     pub fn new(region: &str, name: &str, settings: StreamSettings) -> Self {
-        let created = store::now();
+        let created = settings.created.unwrap_or_else(store::now);
+        let state = State {
+            status: settings.status,
+            closed: false,
+            fragments: VecDeque::new(),
+            last_number: None,
+            verbatim: None,
+            end_at_head: None,
+            missing_start: None,
+            retention: None,
+        };
         Self {
             name: name.to_owned(),
             arn: format!("arn:aws:kinesisvideo:{region}:{ACCOUNT}:stream/{name}/{created}"),
             version: uuid::Uuid::new_v4().simple().to_string()[..20].to_owned(),
             created,
             settings,
-            state: Mutex::default(),
+            state: Mutex::new(state),
             changed: watch::Sender::new(0),
         }
     }
@@ -191,6 +203,27 @@ impl Stream {
         drop(state);
         self.wake();
         deleted
+    }
+
+    pub fn set_status(&self, status: StreamStatus) {
+        lock(&self.state).status = status;
+    }
+
+    pub fn status(&self) -> StreamStatus {
+        lock(&self.state).status
+    }
+
+    /// The stream is deleted, and all in it.
+    pub fn close(&self) {
+        let mut state = lock(&self.state);
+        state.closed = true;
+        state.fragments.clear();
+        drop(state);
+        self.wake();
+    }
+
+    pub fn is_closed(&self) -> bool {
+        lock(&self.state).closed
     }
 
     pub fn set_missing_start(&self, missing: MissingStart) {
