@@ -15,7 +15,10 @@ use crate::fragment::{Fragment, Read, bare_header};
 use crate::matroska;
 use crate::number::FragmentNumber;
 use crate::server::Context;
-use crate::store::Stream;
+use crate::stream::{MissingStart, Stream};
+
+/// The error id of a start behind a fragment that is not there.
+const FRAGMENT_NOT_FOUND: u32 = 4000;
 
 /// A body that is being sent.
 pub(crate) struct Body {
@@ -48,7 +51,7 @@ enum Position {
 
 /// Answers a request with the body that it asks for.
 pub(crate) fn get_media(context: &Context, request: &Value, fault: Option<Fault>) -> Result<Body, ServiceError> {
-    let stream = control::find_stream(context, request)?;
+    let stream = control::find_active_stream(context, request)?;
     let position = position(request)?;
     let mut body = Body {
         changes: stream.follow(),
@@ -65,6 +68,16 @@ pub(crate) fn get_media(context: &Context, request: &Value, fault: Option<Fault>
     if let Some(verbatim) = body.stream.verbatim() {
         body.ready.extend(slices(verbatim));
         body.ended = true;
+    } else if let Position::After(number) = &body.position
+        && !body.stream.holds(number)
+    {
+        match body.stream.missing_start().unwrap_or(context.missing_start) {
+            MissingStart::ErrorTag => body.end_with_error("FRAGMENT_NOT_FOUND", FRAGMENT_NOT_FOUND),
+            MissingStart::InvalidArgument => {
+                return Err(ServiceError::invalid_argument(format!("Fragment {number} is not found.")));
+            }
+            MissingStart::GoOn => {}
+        }
     }
     Ok(body)
 }
@@ -154,7 +167,7 @@ impl Body {
                         self.current = Some((fragment, 0));
                         continue;
                     }
-                    if self.stream.end_at_head().unwrap_or(self.end_at_head) {
+                    if self.stream.is_closed() || self.stream.end_at_head().unwrap_or(self.end_at_head) {
                         return None;
                     }
                 }
@@ -178,14 +191,19 @@ impl Body {
         match &self.fault {
             Some(Fault::EndAfterFragments(limit)) if self.whole_fragments >= *limit => self.ended = true,
             Some(Fault::BodyErrorTag { code, id, after }) if self.whole_fragments >= *after => {
-                let tags =
-                    [("AWS_KINESISVIDEO_ERROR_CODE", code.clone()), ("AWS_KINESISVIDEO_ERROR_ID", id.to_string())];
-                self.ready.extend([bare_header(), matroska::tags(&tags).into()]);
-                self.ended = true;
+                let (code, id) = (code.clone(), *id);
+                self.end_with_error(&code, id);
             }
             _ => return false,
         }
         true
+    }
+
+    /// The body ends with a document of nothing but the error tags.
+    fn end_with_error(&mut self, code: &str, id: u32) {
+        let tags = [("AWS_KINESISVIDEO_ERROR_CODE", code.to_owned()), ("AWS_KINESISVIDEO_ERROR_ID", id.to_string())];
+        self.ready.extend([bare_header(), matroska::tags(&tags).into()]);
+        self.ended = true;
     }
 }
 

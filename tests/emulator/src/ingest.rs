@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::emulator::OpenFragment;
 use crate::fragment::NewFragment;
 use crate::matroska::{self, BlockHead, Cursor, Header, id};
-use crate::store::Stream;
+use crate::stream::Stream;
 
 /// The largest fragment, in bytes.
 const LARGEST: usize = 50_000_000;

@@ -7,6 +7,7 @@
 //! # Ok::<(), kvs_emulator::Error>(())
 //! ```
 
+mod builder;
 mod control;
 mod credentials;
 mod cut;
@@ -30,11 +31,13 @@ mod record;
 mod server;
 mod signature;
 mod store;
+mod stream;
 mod sync;
 mod tls;
 
+pub use builder::Builder;
 pub use credentials::{DEMO_ACCESS_KEY, DEMO_SECRET_KEY};
-pub use emulator::{Builder, Emulator, OpenFragment};
+pub use emulator::{Emulator, OpenFragment};
 pub use error::Error;
 pub use fault::{ANY_STREAM, Fault, Repeat};
 pub use fragment::{FragmentInfo, NewFragment};
@@ -45,3 +48,5 @@ pub use number::{FragmentNumber, NotANumber};
 pub use record::{Operation, RequestRecord};
 /// JSON, as a [`RequestRecord`] has it.
 pub use serde_json::Value;
+pub use store::{StreamSettings, StreamStatus};
+pub use stream::MissingStart;

@@ -5,9 +5,10 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
-use kvs_emulator::{DEMO_ACCESS_KEY, DEMO_SECRET_KEY, Emulator};
+use kvs_emulator::{DEMO_ACCESS_KEY, DEMO_SECRET_KEY, Emulator, StreamSettings};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// A local Amazon Kinesis Video Streams.
@@ -21,6 +22,15 @@ struct Arguments {
     /// Replay every file for ever in real time, as a camera would put it.
     #[arg(long)]
     live: bool,
+
+    /// How many hours every stream keeps its fragments, counted from their server timestamps; a recording that GetMedia
+    /// returned has its own. Else they are kept for ever, and said to be kept for 24 hours.
+    #[arg(long, value_name = "HOURS", value_parser = clap::value_parser!(u64).range(1..=87600))]
+    retention: Option<u64>,
+
+    /// The media type that every stream is said to have, such as video/h264.
+    #[arg(long, value_name = "TYPE")]
+    media_type: Option<String>,
 
     /// End GetMedia's body where nothing more is stored, instead of waiting for more.
     #[arg(long)]
@@ -88,17 +98,16 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let mut first = None;
     for stream in &arguments.streams {
         let (name, file) = stream.split_once('=').map_or((stream.as_str(), None), |(name, file)| (name, Some(file)));
-        match file {
-            None => {
-                emulator.create_stream(name)?;
-            }
-            Some(file) => {
-                emulator.import_file(name, file).map_err(|error| format!("{file}: {error}"))?;
-                if arguments.live {
-                    emulator.start_live(name)?;
-                }
+        let settings = StreamSettings { media_type: arguments.media_type.clone(), ..StreamSettings::default() };
+        let retention_hours = arguments.retention.unwrap_or(settings.retention_hours);
+        emulator.create_stream_with(name, StreamSettings { retention_hours, ..settings })?;
+        if let Some(file) = file {
+            emulator.import_file(name, file).map_err(|error| format!("{file}: {error}"))?;
+            if arguments.live {
+                emulator.start_live(name)?;
             }
         }
+        emulator.set_retention(name, arguments.retention.map(|hours| Duration::from_secs(hours * 3600)))?;
         first = first.or(Some(name));
     }
     announce(&emulator, &arguments, first)?;

@@ -30,6 +30,7 @@ use crate::keys::KeyRing;
 use crate::record::{Operation, Records, RequestRecord};
 use crate::signature::{self, Payload};
 use crate::store::Store;
+use crate::stream::MissingStart;
 use crate::{control, get_media, put_media};
 
 /// The name that requests are signed for.
@@ -48,6 +49,7 @@ pub(crate) struct Context {
     pub region: String,
     pub keys: Arc<KeyRing>,
     pub end_at_head: bool,
+    pub missing_start: MissingStart,
     pub address: SocketAddr,
     pub tls: bool,
     pub store: Store,

@@ -62,6 +62,11 @@ refused("ResourceNotFoundException", 404, video.describe_stream, StreamName="mis
 pages = list(video.get_paginator("list_streams").paginate(PaginationConfig={"PageSize": 1}))
 names = [stream["StreamName"] for page in pages for stream in page["StreamInfoList"]]
 assert (names, len(pages)) == (["demo", "made"], 2), (names, len(pages))
+for stream in (stream for page in pages for stream in page["StreamInfoList"]):
+    assert stream == video.describe_stream(StreamName=stream["StreamName"])["StreamInfo"], stream
+    assert stream["StreamARN"].endswith(f"/{round(stream['CreationTime'].timestamp() * 1000)}"), stream
+    hours, media_type = (2, "video/h264") if stream["StreamName"] == "made" else (24, None)
+    assert (stream["DataRetentionInHours"], stream.get("MediaType")) == (hours, media_type), stream
 beginning = {"ComparisonOperator": "BEGINS_WITH", "ComparisonValue": "ma"}
 named = video.list_streams(StreamNameCondition=beginning)["StreamInfoList"]
 assert [stream["StreamName"] for stream in named] == ["made"], named

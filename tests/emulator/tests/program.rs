@@ -167,12 +167,32 @@ async fn without_streams_it_waits_for_them() {
     program.stop("-TERM");
 }
 
+#[tokio::test]
+async fn streams_are_kept_and_described_as_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("recording.mkv");
+    std::fs::write(&file, recording()).unwrap();
+    let stream = format!("demo={}", file.display());
+    let arguments = ["--stream", "door", "--stream", &stream, "--retention", "2", "--media-type", "video/h264"];
+    let program = Program::start(&[&arguments[..], &["--end-at-head"]].concat());
+    let client = program.client();
+    let listed = client.call("/listStreams", &json!({})).await.json();
+    for (stream, name) in listed["StreamInfoList"].as_array().unwrap().iter().zip(["demo", "door"]) {
+        assert_eq!(stream["StreamName"], name);
+        assert_eq!((&stream["DataRetentionInHours"], &stream["MediaType"]), (&json!(2), &json!("video/h264")));
+    }
+    // The recording ends now, so all of it is there.
+    assert_eq!(chunks(&client.call("/getMedia", &get("demo", "EARLIEST")).await.body).len(), 5);
+    program.stop("-TERM");
+}
+
 #[test]
 fn it_says_what_is_wrong_with_its_arguments() {
     for (arguments, wanted) in [
         (vec!["--stream", "demo=/nowhere.mkv"], "/nowhere.mkv"),
         (vec!["--stream", "a b"], "no stream name"),
         (vec!["--listen", "somewhere"], "--listen"),
+        (vec!["--stream", "demo", "--retention", "0"], "--retention"),
         (vec!["--stream", "demo", "--tls-ca-file", "ca.pem"], "--tls"),
     ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kvs-emulator"));

@@ -1,0 +1,325 @@
+//! One stream: its fragments, what is being put, how long they are kept, and who is woken by it.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use crate::fragment::{Fragment, NewFragment};
+use crate::number::FragmentNumber;
+use crate::store::{self, ACCOUNT, StreamSettings, StreamStatus};
+use crate::sync::lock;
+
+/// How long a fragment may become that is still being put, in milliseconds.
+const LONGEST: u64 = 10_000;
+
+/// What GetMedia answers to a start behind a fragment that the stream does not hold: deleted, past its retention, or
+/// never there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MissingStart {
+    /// A body of nothing but the error tags with id 4000. The default: "4000 - Requested fragment is not found" is all
+    /// that the [API reference](https://docs.aws.amazon.com/kinesisvideostreams/latest/dg/API_dataplane_GetMedia.html)
+    /// has for a fragment that is not there, and its errors of the call speak of bad arguments, not of old ones.
+    #[default]
+    ErrorTag,
+    /// `InvalidArgumentException` instead of a body, as the archive's calls answer to a time out of the retention.
+    InvalidArgument,
+    /// The next fragment that there is.
+    GoOn,
+}
+
+/// One stream.
+pub(crate) struct Stream {
+    pub name: String,
+    pub arn: String,
+    pub version: String,
+    /// Milliseconds since 1970.
+    pub created: u64,
+    pub settings: StreamSettings,
+    state: Mutex<State>,
+    changed: watch::Sender<u64>,
+}
+
+struct State {
+    status: StreamStatus,
+    /// Whether the stream is deleted.
+    closed: bool,
+    fragments: VecDeque<Arc<Fragment>>,
+    last_number: Option<FragmentNumber>,
+    verbatim: Option<Bytes>,
+    end_at_head: Option<bool>,
+    missing_start: Option<MissingStart>,
+    /// Milliseconds; `None` keeps every fragment.
+    retention: Option<u64>,
+}
+
+impl State {
+    /// Drops the fragments that are older than the retention; who reads one reads it to its end.
+    fn expire(&mut self) {
+        if let Some(retention) = self.retention {
+            let oldest = store::now().saturating_sub(retention);
+            self.fragments.retain(|fragment| fragment.server_timestamp >= oldest);
+        }
+    }
+}
+
+impl Stream {
+    /// An empty stream that begins now.
+    pub fn new(region: &str, name: &str, settings: StreamSettings) -> Self {
+        let created = settings.created.unwrap_or_else(store::now);
+        let state = State {
+            status: settings.status,
+            closed: false,
+            fragments: VecDeque::new(),
+            last_number: None,
+            verbatim: None,
+            end_at_head: None,
+            missing_start: None,
+            retention: None,
+        };
+        Self {
+            name: name.to_owned(),
+            arn: format!("arn:aws:kinesisvideo:{region}:{ACCOUNT}:stream/{name}/{created}"),
+            version: uuid::Uuid::new_v4().simple().to_string()[..20].to_owned(),
+            created,
+            settings,
+            state: Mutex::new(state),
+            changed: watch::Sender::new(0),
+        }
+    }
+
+    /// What the stream holds now.
+    fn state(&self) -> MutexGuard<'_, State> {
+        let mut state = lock(&self.state);
+        state.expire();
+        state
+    }
+
+    /// Begins a fragment. Its number is the one asked for where that is free to use, else the next.
+    pub fn begin(self: &Arc<Self>, new: NewFragment) -> Arc<Fragment> {
+        let mut state = self.state();
+        let number = match (new.number.clone(), &state.last_number) {
+            (Some(asked), Some(last)) if asked > *last => asked,
+            (Some(asked), None) => asked,
+            (_, Some(last)) => last.next(),
+            (None, None) => FragmentNumber::first(),
+        };
+        state.last_number = Some(number.clone());
+        let fragment = Arc::new(Fragment::begin(number, new));
+        state.fragments.push_back(Arc::clone(&fragment));
+        drop(state);
+        self.wake();
+        fragment
+    }
+
+    /// Adds bytes to a fragment that is being put.
+    pub fn append(&self, fragment: &Fragment, bytes: Bytes) {
+        fragment.append(bytes);
+        self.wake();
+    }
+
+    /// Ends a fragment that is being put.
+    pub fn finish(&self, fragment: &Fragment, duration: u64) {
+        fragment.finish(duration);
+        self.wake();
+    }
+
+    /// Throws away a fragment that could not be put whole; who reads it is cut off.
+    pub fn abandon(&self, fragment: &Arc<Fragment>) {
+        fragment.fail();
+        self.state().fragments.retain(|stored| !Arc::ptr_eq(stored, fragment));
+        self.wake();
+    }
+
+    /// Takes all fragments out.
+    pub fn take(&self) -> Vec<Arc<Fragment>> {
+        self.state().fragments.drain(..).collect()
+    }
+
+    /// Drops fragments from the front until no more than `keep` are left.
+    pub fn keep_last(&self, keep: usize) {
+        let mut state = self.state();
+        while state.fragments.len() > keep {
+            state.fragments.pop_front();
+        }
+    }
+
+    pub fn fragments(&self) -> Vec<Arc<Fragment>> {
+        self.state().fragments.iter().cloned().collect()
+    }
+
+    /// The first fragment whose number is greater.
+    pub fn after(&self, number: &FragmentNumber) -> Option<Arc<Fragment>> {
+        let state = self.state();
+        let index = state.fragments.partition_point(|fragment| fragment.number <= *number);
+        state.fragments.get(index).cloned()
+    }
+
+    pub fn first(&self) -> Option<Arc<Fragment>> {
+        self.state().fragments.front().cloned()
+    }
+
+    pub fn last(&self) -> Option<Arc<Fragment>> {
+        self.state().fragments.back().cloned()
+    }
+
+    /// The first fragment, in order of number, that contains the moment, else the first that begins after it.
+    /// `begin` tells where a fragment begins, in milliseconds since 1970.
+    pub fn at(&self, moment: u64, begin: impl Fn(&Fragment) -> u64) -> Option<Arc<Fragment>> {
+        let state = self.state();
+        let contains = |fragment: &&Arc<Fragment>| {
+            let begin = begin(fragment);
+            let duration = fragment.duration().unwrap_or(LONGEST).max(1);
+            begin <= moment && moment < begin.saturating_add(duration)
+        };
+        let later = || state.fragments.iter().find(|fragment| begin(fragment) > moment);
+        state.fragments.iter().find(contains).or_else(later).cloned()
+    }
+
+    /// Whether a fragment with this number is there, whole or not.
+    pub fn holds(&self, number: &FragmentNumber) -> bool {
+        self.state().fragments.binary_search_by(|fragment| fragment.number.cmp(number)).is_ok()
+    }
+
+    /// How long fragments are kept from their server timestamp on; `None` keeps them all.
+    pub fn set_retention(&self, retention: Option<Duration>) {
+        let milliseconds = retention.map(|kept| u64::try_from(kept.as_millis()).unwrap_or(u64::MAX));
+        lock(&self.state).retention = milliseconds;
+        self.wake();
+    }
+
+    /// Drops the fragments that `unwanted` picks by index and number; tells how many. Who reads one reads it to its end.
+    pub fn delete(&self, unwanted: impl Fn(usize, &FragmentNumber) -> bool) -> usize {
+        let mut state = self.state();
+        let before = state.fragments.len();
+        let mut index = 0;
+        state.fragments.retain(|fragment| {
+            index += 1;
+            !unwanted(index - 1, &fragment.number)
+        });
+        let deleted = before - state.fragments.len();
+        drop(state);
+        self.wake();
+        deleted
+    }
+
+    pub fn set_status(&self, status: StreamStatus) {
+        lock(&self.state).status = status;
+    }
+
+    pub fn status(&self) -> StreamStatus {
+        lock(&self.state).status
+    }
+
+    /// The stream is deleted, and all in it.
+    pub fn close(&self) {
+        let mut state = lock(&self.state);
+        state.closed = true;
+        state.fragments.clear();
+        drop(state);
+        self.wake();
+    }
+
+    pub fn is_closed(&self) -> bool {
+        lock(&self.state).closed
+    }
+
+    pub fn set_missing_start(&self, missing: MissingStart) {
+        lock(&self.state).missing_start = Some(missing);
+    }
+
+    pub fn missing_start(&self) -> Option<MissingStart> {
+        lock(&self.state).missing_start
+    }
+
+    pub fn set_verbatim(&self, body: Option<Bytes>) {
+        self.state().verbatim = body;
+        self.wake();
+    }
+
+    pub fn verbatim(&self) -> Option<Bytes> {
+        self.state().verbatim.clone()
+    }
+
+    pub fn set_end_at_head(&self, end: bool) {
+        self.state().end_at_head = Some(end);
+        self.wake();
+    }
+
+    pub fn end_at_head(&self) -> Option<bool> {
+        self.state().end_at_head
+    }
+
+    /// Who follows this stream; look at the stream only after marking the value seen, and no change is missed.
+    pub fn follow(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    fn wake(&self) {
+        self.changed.send_modify(|changes| *changes = changes.wrapping_add(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Store, StreamSettings};
+
+    fn stream() -> Arc<Stream> {
+        Store::default().create("us-west-2", "demo", StreamSettings::default()).unwrap()
+    }
+
+    fn put(stream: &Arc<Stream>, producer: u64, server: u64, duration: u64) -> Arc<Fragment> {
+        let new = NewFragment {
+            producer_timestamp: Some(producer),
+            server_timestamp: Some(server),
+            ..NewFragment::default()
+        };
+        let fragment = stream.begin(new);
+        stream.finish(&fragment, duration);
+        fragment
+    }
+
+    #[test]
+    fn a_moment_finds_the_fragment_that_contains_it() {
+        let stream = stream();
+        let first = put(&stream, 1000, 5000, 2000);
+        let second = put(&stream, 3000, 7000, 2000);
+        let third = put(&stream, 9000, 9000, 2000);
+        let at =
+            |moment| stream.at(moment, |fragment| fragment.producer_timestamp).map(|fragment| fragment.number.clone());
+        assert_eq!(at(0), Some(first.number.clone()));
+        assert_eq!(at(1000), Some(first.number.clone()));
+        assert_eq!(at(2999), Some(first.number.clone()));
+        assert_eq!(at(3000), Some(second.number.clone()));
+        assert_eq!(at(6000), Some(third.number.clone()));
+        assert_eq!(at(11_000), None);
+        let server = stream.at(8000, |fragment| fragment.server_timestamp).unwrap();
+        assert_eq!(server.number, second.number);
+    }
+
+    #[test]
+    fn a_number_that_would_not_grow_is_replaced() {
+        let stream = stream();
+        let asked = |number: &str| NewFragment { number: number.parse().ok(), ..NewFragment::default() };
+        assert_eq!(stream.begin(asked("100")).number.as_str(), "100");
+        assert_eq!(stream.begin(asked("99")).number.as_str(), "101");
+        assert_eq!(stream.begin(asked("500")).number.as_str(), "500");
+        assert_eq!(stream.begin(NewFragment::default()).number.as_str(), "501");
+    }
+
+    #[test]
+    fn the_fragment_after_a_number_need_not_follow_a_stored_one() {
+        let stream = stream();
+        for number in ["10", "20", "30"] {
+            stream.begin(NewFragment { number: number.parse().ok(), ..NewFragment::default() });
+        }
+        let after = |number: &str| stream.after(&number.parse().unwrap()).map(|fragment| fragment.number.to_string());
+        assert_eq!(after("5").as_deref(), Some("10"));
+        assert_eq!(after("10").as_deref(), Some("20"));
+        assert_eq!(after("25").as_deref(), Some("30"));
+        assert_eq!(after("30"), None);
+    }
+}
