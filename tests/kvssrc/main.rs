@@ -12,6 +12,7 @@ mod gaps;
 mod judges;
 mod lines;
 mod live;
+mod loss;
 mod range;
 mod relay;
 mod secrets;
