@@ -9,6 +9,7 @@ use tempfile::NamedTempFile;
 use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 
+use crate::archive::ArchiveTags;
 use crate::credentials::Credentials;
 use crate::emulator::Emulator;
 use crate::error::Error;
@@ -30,6 +31,9 @@ pub struct Builder {
     http2: bool,
     end_at_head: bool,
     missing_start: MissingStart,
+    archive_tags: ArchiveTags,
+    end_at_missing: bool,
+    shuffle: u64,
 }
 
 impl Default for Builder {
@@ -42,6 +46,9 @@ impl Default for Builder {
             http2: true,
             end_at_head: false,
             missing_start: MissingStart::default(),
+            archive_tags: ArchiveTags::default(),
+            end_at_missing: false,
+            shuffle: 0,
         }
     }
 }
@@ -96,6 +103,25 @@ impl Builder {
         self
     }
 
+    /// How the service's tags are spelt in the body of GetMediaForFragmentList.
+    pub fn archive_tags(mut self, tags: ArchiveTags) -> Self {
+        self.archive_tags = tags;
+        self
+    }
+
+    /// Whether GetMediaForFragmentList's body ends with the first fragment that is missing; else it goes on behind it.
+    /// The reference does not say which: that the number stands beside the error suggests that others follow.
+    pub fn end_at_missing(mut self, end: bool) -> Self {
+        self.end_at_missing = end;
+        self
+    }
+
+    /// What decides the order, which is none, in which ListFragments lists; the same number gives the same order.
+    pub fn shuffle(mut self, seed: u64) -> Self {
+        self.shuffle = seed;
+        self
+    }
+
     /// Starts it on a thread of its own.
     pub fn start(self) -> Result<Emulator, Error> {
         let listener = TcpListener::bind(self.address).map_err(Error::io(format!("listening on {}", self.address)))?;
@@ -109,6 +135,9 @@ impl Builder {
             keys: Arc::new(KeyRing::new(self.credentials)),
             end_at_head: self.end_at_head,
             missing_start: self.missing_start,
+            archive_tags: self.archive_tags,
+            end_at_missing: self.end_at_missing,
+            shuffle: self.shuffle,
             address,
             tls: self.tls,
             store: Store::default(),

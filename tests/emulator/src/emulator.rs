@@ -211,6 +211,12 @@ impl Emulator {
         Ok(self.stream_named(name)?.delete(|index, _| index < count))
     }
 
+    /// How long a fragment is whole before ListFragments lists it and GetMediaForFragmentList finds it; at once else.
+    pub fn set_archive_delay(&self, name: &str, delay: Duration) -> Result<(), Error> {
+        self.stream_named(name)?.set_archive_delay(delay);
+        Ok(())
+    }
+
     /// What GetMedia of this stream answers to a start behind a fragment that is not there, whatever the emulator's own
     /// choice.
     pub fn set_missing_start(&self, name: &str, missing: MissingStart) -> Result<(), Error> {

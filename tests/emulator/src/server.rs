@@ -23,6 +23,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
+use crate::archive::ArchiveTags;
+use crate::body::Body;
 use crate::error::ServiceError;
 use crate::fault::{Fault, Faults};
 use crate::flush::{Flushes, Flushing};
@@ -31,7 +33,7 @@ use crate::record::{Operation, Records, RequestRecord};
 use crate::signature::{self, Payload};
 use crate::store::Store;
 use crate::stream::MissingStart;
-use crate::{control, get_media, put_media};
+use crate::{control, get_media, get_media_for_fragment_list, list_fragments, put_media};
 
 /// The name that requests are signed for.
 const SERVICE: &str = "kinesisvideo";
@@ -50,6 +52,11 @@ pub(crate) struct Context {
     pub keys: Arc<KeyRing>,
     pub end_at_head: bool,
     pub missing_start: MissingStart,
+    pub archive_tags: ArchiveTags,
+    /// Whether GetMediaForFragmentList ends with the first fragment that is missing.
+    pub end_at_missing: bool,
+    /// What decides the order of ListFragments.
+    pub shuffle: u64,
     pub address: SocketAddr,
     pub tls: bool,
     pub store: Store,
@@ -180,8 +187,13 @@ async fn dispatch(
         Operation::DescribeStream => control::describe_stream(context, &body),
         Operation::ListStreams => control::list_streams(context, &body),
         Operation::GetDataEndpoint => control::get_data_endpoint(context, &body, &signature::authority(&head)),
+        Operation::ListFragments => list_fragments::list_fragments(context, &body),
         Operation::GetMedia | Operation::PutMedia => {
             return Ok(media_response(get_media::get_media(context, &body, fault)?, connection.flushes));
+        }
+        Operation::GetMediaForFragmentList => {
+            let body = get_media_for_fragment_list::get_media_for_fragment_list(context, &body, fault)?;
+            return Ok(media_response(body, connection.flushes));
         }
     }
     .map(|answer| json_response(StatusCode::OK, &answer))
@@ -225,7 +237,7 @@ fn named_stream(body: &Value) -> Option<String> {
     name.or_else(arn).map(str::to_owned)
 }
 
-fn media_response(body: get_media::Body, flushes: Flushes) -> Response<ResponseBody> {
+fn media_response(body: Body, flushes: Flushes) -> Response<ResponseBody> {
     let frames = stream::unfold((body, flushes), |(mut body, mut flushes)| async move {
         let next = body.next().await?;
         if next.is_err() {

@@ -1,6 +1,8 @@
 //! One stream: its fragments, what is being put, how long they are kept, and who is woken by it.
 
 use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -30,6 +32,23 @@ pub enum MissingStart {
     GoOn,
 }
 
+/// Which of a fragment's timestamps is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Producer,
+    Server,
+}
+
+impl Origin {
+    /// Milliseconds since 1970.
+    fn of(self, fragment: &Fragment) -> u64 {
+        match self {
+            Self::Producer => fragment.producer_timestamp,
+            Self::Server => fragment.server_timestamp,
+        }
+    }
+}
+
 /// One stream.
 pub(crate) struct Stream {
     pub name: String,
@@ -53,6 +72,8 @@ struct State {
     missing_start: Option<MissingStart>,
     /// Milliseconds; `None` keeps every fragment.
     retention: Option<u64>,
+    /// How long a fragment is whole before the archive has it, in milliseconds.
+    archive_delay: u64,
 }
 
 impl State {
@@ -78,6 +99,7 @@ impl Stream {
             end_at_head: None,
             missing_start: None,
             retention: None,
+            archive_delay: 0,
         };
         Self {
             name: name.to_owned(),
@@ -165,16 +187,16 @@ impl Stream {
         self.state().fragments.back().cloned()
     }
 
-    /// The first fragment, in order of number, that contains the moment, else the first that begins after it.
-    /// `begin` tells where a fragment begins, in milliseconds since 1970.
-    pub fn at(&self, moment: u64, begin: impl Fn(&Fragment) -> u64) -> Option<Arc<Fragment>> {
+    /// The first fragment, in order of number, that contains the moment (milliseconds since 1970), else the first that
+    /// begins after it.
+    pub fn at(&self, moment: u64, origin: Origin) -> Option<Arc<Fragment>> {
         let state = self.state();
         let contains = |fragment: &&Arc<Fragment>| {
-            let begin = begin(fragment);
+            let begin = origin.of(fragment);
             let duration = fragment.duration().unwrap_or(LONGEST).max(1);
             begin <= moment && moment < begin.saturating_add(duration)
         };
-        let later = || state.fragments.iter().find(|fragment| begin(fragment) > moment);
+        let later = || state.fragments.iter().find(|fragment| origin.of(fragment) > moment);
         state.fragments.iter().find(contains).or_else(later).cloned()
     }
 
@@ -203,6 +225,38 @@ impl Stream {
         drop(state);
         self.wake();
         deleted
+    }
+
+    /// Milliseconds; `None` keeps every fragment.
+    pub fn retention(&self) -> Option<u64> {
+        lock(&self.state).retention
+    }
+
+    /// How long a fragment is whole before the archive has it.
+    pub fn set_archive_delay(&self, delay: Duration) {
+        lock(&self.state).archive_delay = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+    }
+
+    /// A fragment that the archive has.
+    pub fn archived(&self, number: &FragmentNumber) -> Option<Arc<Fragment>> {
+        let state = self.state();
+        let index = state.fragments.binary_search_by(|fragment| fragment.number.cmp(number)).ok()?;
+        state.fragments.get(index).filter(|fragment| self.is_archived(&state, fragment)).cloned()
+    }
+
+    /// What the archive has with a timestamp in a range (milliseconds since 1970), each with a place in an order that
+    /// `shuffle` decides.
+    pub fn list_archive(&self, origin: Origin, range: RangeInclusive<u64>, shuffle: u64) -> Vec<(u64, Arc<Fragment>)> {
+        let state = self.state();
+        let wanted =
+            |fragment: &&Arc<Fragment>| range.contains(&origin.of(fragment)) && self.is_archived(&state, fragment);
+        let place = |fragment: &Arc<Fragment>| (place((shuffle, fragment.number.as_str())), Arc::clone(fragment));
+        state.fragments.iter().filter(wanted).map(place).collect()
+    }
+
+    fn is_archived(&self, state: &State, fragment: &Fragment) -> bool {
+        let whole_since = fragment.whole_since().filter(|_| self.settings.retention_hours > 0);
+        whole_since.is_some_and(|since| since.saturating_add(state.archive_delay) <= store::now())
     }
 
     pub fn set_status(&self, status: StreamStatus) {
@@ -262,6 +316,14 @@ impl Stream {
     }
 }
 
+/// A place in a shuffled order.
+fn place(what: impl Hash) -> u64 {
+    // Made with `new` it has the same keys every time.
+    let mut hasher = DefaultHasher::new();
+    what.hash(&mut hasher);
+    hasher.finish()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -288,15 +350,14 @@ mod tests {
         let first = put(&stream, 1000, 5000, 2000);
         let second = put(&stream, 3000, 7000, 2000);
         let third = put(&stream, 9000, 9000, 2000);
-        let at =
-            |moment| stream.at(moment, |fragment| fragment.producer_timestamp).map(|fragment| fragment.number.clone());
+        let at = |moment| stream.at(moment, Origin::Producer).map(|fragment| fragment.number.clone());
         assert_eq!(at(0), Some(first.number.clone()));
         assert_eq!(at(1000), Some(first.number.clone()));
         assert_eq!(at(2999), Some(first.number.clone()));
         assert_eq!(at(3000), Some(second.number.clone()));
         assert_eq!(at(6000), Some(third.number.clone()));
         assert_eq!(at(11_000), None);
-        let server = stream.at(8000, |fragment| fragment.server_timestamp).unwrap();
+        let server = stream.at(8000, Origin::Server).unwrap();
         assert_eq!(server.number, second.number);
     }
 
