@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use crate::archive::ArchiveTags;
 use crate::fault::Fault;
 use crate::fragment::{Fragment, Read, bare_header};
+use crate::limits::{Pace, Place};
 use crate::matroska;
 use crate::number::FragmentNumber;
 use crate::stream::{Origin, Stream};
@@ -26,6 +27,8 @@ pub(crate) struct Body {
     /// Whether nothing follows what is ready.
     ended: bool,
     fault: Option<Fault>,
+    pace: Option<Pace>,
+    place: Option<Place>,
     whole_fragments: u64,
     sent: u64,
 }
@@ -66,6 +69,8 @@ pub(crate) struct List {
     pub tags: ArchiveTags,
     /// Whether the body ends with the first fragment that is missing.
     pub end_at_missing: bool,
+    /// A number that is not to be found whether it is there or not, by its place in what is left of the list.
+    pub lost: Option<u64>,
 }
 
 /// What comes next of a source.
@@ -100,7 +105,28 @@ impl Body {
     }
 
     fn new(source: Source, fault: Option<Fault>) -> Self {
-        Self { source, ready: VecDeque::new(), current: None, ended: false, fault, whole_fragments: 0, sent: 0 }
+        let pace = match fault {
+            Some(Fault::Slow { bytes_per_second }) => Some(Pace::new(bytes_per_second)),
+            _ => None,
+        };
+        Self {
+            source,
+            ready: VecDeque::new(),
+            current: None,
+            ended: false,
+            fault,
+            pace,
+            place: None,
+            whole_fragments: 0,
+            sent: 0,
+        }
+    }
+
+    /// Holds the body to so many bytes a second, unless a fault makes it slow, and keeps its place among connections.
+    pub fn within(mut self, bytes_per_second: Option<u64>, place: Option<Place>) -> Self {
+        self.pace = self.pace.or(bytes_per_second.map(Pace::new));
+        self.place = place;
+        self
     }
 
     /// The body ends with a document of nothing but the error tags.
@@ -123,8 +149,14 @@ impl Body {
             Ok(bytes) => bytes,
             Err(error) => return Some(Err(error)),
         };
+        if let Some(pace) = self.pace.as_ref().map(Pace::piece).filter(|piece| *piece < bytes.len()) {
+            self.ready.push_front(bytes.split_off(pace));
+        }
         if let Some(Fault::CutAfter(limit) | Fault::StallAfter(limit)) = self.fault {
             bytes.truncate(usize::try_from(limit - self.sent).unwrap_or(usize::MAX));
+        }
+        if let Some(pace) = &mut self.pace {
+            pace.wait(bytes.len()).await;
         }
         self.sent += bytes.len() as u64;
         Some(Ok(bytes))
@@ -248,7 +280,9 @@ impl Follow {
 impl List {
     fn advance(&mut self) -> Next {
         let Some(number) = self.numbers.pop_front() else { return Next::End };
-        match self.stream.archived(&number) {
+        let lost = self.lost == Some(0);
+        self.lost = self.lost.and_then(|place| place.checked_sub(1));
+        match self.stream.archived(&number).filter(|_| !lost) {
             Some(fragment) => Next::Fragment(fragment),
             None => {
                 if self.end_at_missing {

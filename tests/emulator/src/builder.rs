@@ -15,6 +15,7 @@ use crate::emulator::Emulator;
 use crate::error::Error;
 use crate::fault::Faults;
 use crate::keys::KeyRing;
+use crate::limits::{Limits, Usage};
 use crate::record::Records;
 use crate::server::{self, Context};
 use crate::store::Store;
@@ -34,6 +35,8 @@ pub struct Builder {
     archive_tags: ArchiveTags,
     end_at_missing: bool,
     shuffle: u64,
+    rate: Option<u64>,
+    limits: Option<Limits>,
 }
 
 impl Default for Builder {
@@ -49,6 +52,8 @@ impl Default for Builder {
             archive_tags: ArchiveTags::default(),
             end_at_missing: false,
             shuffle: 0,
+            rate: None,
+            limits: None,
         }
     }
 }
@@ -122,6 +127,18 @@ impl Builder {
         self
     }
 
+    /// How many bytes a second each connection that carries media gets at most; the service's 25 MB would be 25,000,000.
+    pub fn rate(mut self, bytes_per_second: u64) -> Self {
+        self.rate = Some(bytes_per_second);
+        self
+    }
+
+    /// How many calls and connections a stream may have; as many as one likes else.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = Some(limits);
+        self
+    }
+
     /// Starts it on a thread of its own.
     pub fn start(self) -> Result<Emulator, Error> {
         let listener = TcpListener::bind(self.address).map_err(Error::io(format!("listening on {}", self.address)))?;
@@ -138,6 +155,8 @@ impl Builder {
             archive_tags: self.archive_tags,
             end_at_missing: self.end_at_missing,
             shuffle: self.shuffle,
+            rate: self.rate,
+            usage: Usage::new(self.limits),
             address,
             tls: self.tls,
             store: Store::default(),

@@ -18,8 +18,9 @@ use crate::fragment::{Fragment, FragmentInfo, NewFragment};
 use crate::import;
 use crate::keys::{KeyRing, Keys};
 use crate::live::Recording;
+use crate::long::LongStream;
 use crate::number::FragmentNumber;
-use crate::record::RequestRecord;
+use crate::record::{Operation, RequestRecord};
 use crate::server::Context;
 use crate::store::{StreamSettings, StreamStatus};
 use crate::stream::{MissingStart, Stream};
@@ -167,6 +168,11 @@ impl Emulator {
         Ok(OpenFragment::begin(stream, fragment))
     }
 
+    /// Lets a stream, which is made where it is missing, begin with a long one; what is put later follows.
+    pub fn put_long_stream(&self, name: &str, long: LongStream) -> Result<(), Error> {
+        self.context.store.get_or_create(&self.context.region, name)?.set_long(long)
+    }
+
     /// From now on GetMedia answers exactly this body, whatever the selector; the stream is made where it is missing.
     pub fn serve_verbatim(&self, name: &str, body: impl Into<Bytes>) -> Result<(), Error> {
         let stream = self.context.store.get_or_create(&self.context.region, name)?;
@@ -229,6 +235,12 @@ impl Emulator {
         self.context.faults.set(name, fault, repeat);
     }
 
+    /// The same for any operation, whichever the fault would strike by itself: a fault of a body strikes the answer of
+    /// ListFragments or GetMediaForFragmentList so.
+    pub fn set_fault_on(&self, name: &str, operation: Operation, fault: Fault, repeat: Repeat) {
+        self.context.faults.set_on(name, operation, fault, repeat);
+    }
+
     /// Forgets the faults that wait for this stream.
     pub fn clear_faults(&self, name: &str) {
         self.context.faults.clear(name);
@@ -251,7 +263,7 @@ impl Emulator {
 
     /// A stream's fragments, in order of their numbers.
     pub fn fragments(&self, name: &str) -> Result<Vec<FragmentInfo>, Error> {
-        Ok(self.stream_named(name)?.fragments().iter().map(|fragment| fragment.info()).collect())
+        Ok(self.stream_named(name)?.infos())
     }
 
     fn stream_named(&self, name: &str) -> Result<Arc<Stream>, Error> {

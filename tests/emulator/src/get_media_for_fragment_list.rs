@@ -28,7 +28,11 @@ pub(crate) fn get_media_for_fragment_list(
         return Err(ServiceError::invalid_argument(format!("Fragment numbers are invalid : {number}")));
     }
     let (tags, end_at_missing) = (context.archive_tags, context.end_at_missing);
-    Ok(Body::list(List { stream, numbers, tags, end_at_missing }, fault))
+    let lost = match fault {
+        Some(Fault::MissingFragment(place)) => Some(place),
+        _ => None,
+    };
+    Ok(Body::list(List { stream, numbers, tags, end_at_missing, lost }, fault))
 }
 
 fn numbers(request: &Value) -> Result<VecDeque<FragmentNumber>, ServiceError> {

@@ -22,12 +22,15 @@ mod flush;
 mod fragment;
 mod get_media;
 mod get_media_for_fragment_list;
+mod history;
 pub mod identity;
 mod import;
 mod ingest;
 mod keys;
+mod limits;
 mod list_fragments;
 mod live;
+mod long;
 pub mod matroska;
 pub mod media;
 mod number;
@@ -50,6 +53,8 @@ pub use fragment::{FragmentInfo, NewFragment};
 /// HTTP/1.1 or HTTP/2, as a [`RequestRecord`] has it.
 pub use hyper::Version as HttpVersion;
 pub use keys::Keys;
+pub use limits::Limits;
+pub use long::LongStream;
 pub use number::{FragmentNumber, NotANumber};
 pub use record::{Operation, RequestRecord};
 /// JSON, as a [`RequestRecord`] has it.

@@ -49,8 +49,8 @@ pub(crate) fn list_fragments(context: &Context, request: &Value) -> Result<Value
     let next = found.last().filter(|_| more).map(|(place, _)| selection.token(&stream.name, *place));
     let fragments: Vec<Value> = found
         .iter()
-        .map(|(_, fragment)| {
-            let info = fragment.info();
+        .map(|(_, held)| {
+            let info = held.info();
             json!({
                 "FragmentNumber": info.number.as_str(),
                 "FragmentSizeInBytes": info.size,

@@ -1,6 +1,5 @@
 //! One stream: its fragments, what is being put, how long they are kept, and who is woken by it.
 
-use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -9,13 +8,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use crate::fragment::{Fragment, NewFragment};
+use crate::error::Error;
+use crate::fragment::{Fragment, FragmentInfo, NewFragment};
+use crate::history::{Held, History};
+use crate::long::LongStream;
 use crate::number::FragmentNumber;
 use crate::store::{self, ACCOUNT, StreamSettings, StreamStatus};
 use crate::sync::lock;
-
-/// How long a fragment may become that is still being put, in milliseconds.
-const LONGEST: u64 = 10_000;
 
 /// What GetMedia answers to a start behind a fragment that the stream does not hold: deleted, past its retention, or
 /// never there.
@@ -41,7 +40,7 @@ pub(crate) enum Origin {
 
 impl Origin {
     /// Milliseconds since 1970.
-    fn of(self, fragment: &Fragment) -> u64 {
+    pub fn of(self, fragment: &Fragment) -> u64 {
         match self {
             Self::Producer => fragment.producer_timestamp,
             Self::Server => fragment.server_timestamp,
@@ -65,7 +64,7 @@ struct State {
     status: StreamStatus,
     /// Whether the stream is deleted.
     closed: bool,
-    fragments: VecDeque<Arc<Fragment>>,
+    history: History,
     last_number: Option<FragmentNumber>,
     verbatim: Option<Bytes>,
     end_at_head: Option<bool>,
@@ -81,7 +80,7 @@ impl State {
     fn expire(&mut self) {
         if let Some(retention) = self.retention {
             let oldest = store::now().saturating_sub(retention);
-            self.fragments.retain(|fragment| fragment.server_timestamp >= oldest);
+            self.history.expire(oldest);
         }
     }
 }
@@ -93,7 +92,7 @@ impl Stream {
         let state = State {
             status: settings.status,
             closed: false,
-            fragments: VecDeque::new(),
+            history: History::default(),
             last_number: None,
             verbatim: None,
             end_at_head: None,
@@ -130,7 +129,7 @@ impl Stream {
         };
         state.last_number = Some(number.clone());
         let fragment = Arc::new(Fragment::begin(number, new));
-        state.fragments.push_back(Arc::clone(&fragment));
+        state.history.push(Arc::clone(&fragment));
         drop(state);
         self.wake();
         fragment
@@ -151,58 +150,73 @@ impl Stream {
     /// Throws away a fragment that could not be put whole; who reads it is cut off.
     pub fn abandon(&self, fragment: &Arc<Fragment>) {
         fragment.fail();
-        self.state().fragments.retain(|stored| !Arc::ptr_eq(stored, fragment));
+        self.state().history.remove(fragment);
         self.wake();
     }
 
-    /// Takes all fragments out.
-    pub fn take(&self) -> Vec<Arc<Fragment>> {
-        self.state().fragments.drain(..).collect()
-    }
-
-    /// Drops fragments from the front until no more than `keep` are left.
-    pub fn keep_last(&self, keep: usize) {
+    /// Makes the stream begin with a long one; refused where something was put into it already.
+    pub fn set_long(&self, long: LongStream) -> Result<(), Error> {
         let mut state = self.state();
-        while state.fragments.len() > keep {
-            state.fragments.pop_front();
+        if state.last_number.is_some() {
+            return Err(Error::NotEmpty(self.name.clone()));
         }
+        let long = Arc::new(long.build());
+        state.last_number = Some(long.number(long.count.saturating_sub(1)));
+        state.history.set_long(long);
+        drop(state);
+        self.wake();
+        Ok(())
     }
 
-    pub fn fragments(&self) -> Vec<Arc<Fragment>> {
-        self.state().fragments.iter().cloned().collect()
+    /// Takes all fragments out that were put.
+    pub fn take(&self) -> Vec<Arc<Fragment>> {
+        self.state().history.take_stored()
+    }
+
+    /// Drops fragments that were put from the front until no more than `keep` are left.
+    pub fn keep_last(&self, keep: usize) {
+        self.state().history.keep_last(keep);
+    }
+
+    #[cfg(test)]
+    pub fn stored(&self) -> Vec<Arc<Fragment>> {
+        self.state().history.all().map(|held| held.fragment()).collect()
+    }
+
+    /// What is known of every fragment.
+    pub fn infos(&self) -> Vec<FragmentInfo> {
+        let held: Vec<Held> = self.state().history.all().collect();
+        held.iter().map(Held::info).collect()
     }
 
     /// The first fragment whose number is greater.
     pub fn after(&self, number: &FragmentNumber) -> Option<Arc<Fragment>> {
-        let state = self.state();
-        let index = state.fragments.partition_point(|fragment| fragment.number <= *number);
-        state.fragments.get(index).cloned()
+        self.pick(|history| history.after(number))
     }
 
     pub fn first(&self) -> Option<Arc<Fragment>> {
-        self.state().fragments.front().cloned()
+        self.pick(History::first)
     }
 
     pub fn last(&self) -> Option<Arc<Fragment>> {
-        self.state().fragments.back().cloned()
+        self.pick(History::last)
     }
 
     /// The first fragment, in order of number, that contains the moment (milliseconds since 1970), else the first that
     /// begins after it.
     pub fn at(&self, moment: u64, origin: Origin) -> Option<Arc<Fragment>> {
-        let state = self.state();
-        let contains = |fragment: &&Arc<Fragment>| {
-            let begin = origin.of(fragment);
-            let duration = fragment.duration().unwrap_or(LONGEST).max(1);
-            begin <= moment && moment < begin.saturating_add(duration)
-        };
-        let later = || state.fragments.iter().find(|fragment| origin.of(fragment) > moment);
-        state.fragments.iter().find(contains).or_else(later).cloned()
+        self.pick(|history| history.at(moment, origin))
+    }
+
+    /// One fragment, which is made, where that is to be done, after the lock is given back.
+    fn pick(&self, which: impl Fn(&History) -> Option<Held>) -> Option<Arc<Fragment>> {
+        let held = which(&self.state().history);
+        held.map(|held| held.fragment())
     }
 
     /// Whether a fragment with this number is there, whole or not.
     pub fn holds(&self, number: &FragmentNumber) -> bool {
-        self.state().fragments.binary_search_by(|fragment| fragment.number.cmp(number)).is_ok()
+        self.state().history.find(number).is_some()
     }
 
     /// How long fragments are kept from their server timestamp on; `None` keeps them all.
@@ -214,15 +228,7 @@ impl Stream {
 
     /// Drops the fragments that `unwanted` picks by index and number; tells how many. Who reads one reads it to its end.
     pub fn delete(&self, unwanted: impl Fn(usize, &FragmentNumber) -> bool) -> usize {
-        let mut state = self.state();
-        let before = state.fragments.len();
-        let mut index = 0;
-        state.fragments.retain(|fragment| {
-            index += 1;
-            !unwanted(index - 1, &fragment.number)
-        });
-        let deleted = before - state.fragments.len();
-        drop(state);
+        let deleted = self.state().history.delete(unwanted);
         self.wake();
         deleted
     }
@@ -239,24 +245,23 @@ impl Stream {
 
     /// A fragment that the archive has.
     pub fn archived(&self, number: &FragmentNumber) -> Option<Arc<Fragment>> {
-        let state = self.state();
-        let index = state.fragments.binary_search_by(|fragment| fragment.number.cmp(number)).ok()?;
-        state.fragments.get(index).filter(|fragment| self.is_archived(&state, fragment)).cloned()
+        let ends = self.archive_ends();
+        self.pick(|history| history.find(number).filter(|held| is_archived(held, ends)))
     }
 
     /// What the archive has with a timestamp in a range (milliseconds since 1970), each with a place in an order that
     /// `shuffle` decides.
-    pub fn list_archive(&self, origin: Origin, range: RangeInclusive<u64>, shuffle: u64) -> Vec<(u64, Arc<Fragment>)> {
+    pub fn list_archive(&self, origin: Origin, range: RangeInclusive<u64>, shuffle: u64) -> Vec<(u64, Held)> {
+        let ends = self.archive_ends();
         let state = self.state();
-        let wanted =
-            |fragment: &&Arc<Fragment>| range.contains(&origin.of(fragment)) && self.is_archived(&state, fragment);
-        let place = |fragment: &Arc<Fragment>| (place((shuffle, fragment.number.as_str())), Arc::clone(fragment));
-        state.fragments.iter().filter(wanted).map(place).collect()
+        let wanted = |held: &Held| range.contains(&held.timestamp(origin)) && is_archived(held, ends);
+        state.history.all().filter(wanted).map(|held| (place(shuffle, &held), held)).collect()
     }
 
-    fn is_archived(&self, state: &State, fragment: &Fragment) -> bool {
-        let whole_since = fragment.whole_since().filter(|_| self.settings.retention_hours > 0);
-        whole_since.is_some_and(|since| since.saturating_add(state.archive_delay) <= store::now())
+    /// Until when a fragment must be whole for the archive to have it; `None` where there is no archive.
+    fn archive_ends(&self) -> Option<u64> {
+        let ends = store::now().checked_sub(lock(&self.state).archive_delay);
+        ends.filter(|_| self.settings.retention_hours > 0)
     }
 
     pub fn set_status(&self, status: StreamStatus) {
@@ -271,7 +276,7 @@ impl Stream {
     pub fn close(&self) {
         let mut state = lock(&self.state);
         state.closed = true;
-        state.fragments.clear();
+        state.history.clear();
         drop(state);
         self.wake();
     }
@@ -316,11 +321,18 @@ impl Stream {
     }
 }
 
-/// A place in a shuffled order.
-fn place(what: impl Hash) -> u64 {
+fn is_archived(held: &Held, archive_ends: Option<u64>) -> bool {
+    held.whole_since().zip(archive_ends).is_some_and(|(since, ends)| since <= ends)
+}
+
+/// A fragment's place in a shuffled order.
+fn place(shuffle: u64, held: &Held) -> u64 {
     // Made with `new` it has the same keys every time.
     let mut hasher = DefaultHasher::new();
-    what.hash(&mut hasher);
+    match held {
+        Held::Stored(fragment) => (shuffle, fragment.number.as_str()).hash(&mut hasher),
+        Held::Long(_, index) => (shuffle, index).hash(&mut hasher),
+    }
     hasher.finish()
 }
 
