@@ -9,11 +9,13 @@ use tempfile::NamedTempFile;
 use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 
+use crate::archive::ArchiveTags;
 use crate::credentials::Credentials;
 use crate::emulator::Emulator;
 use crate::error::Error;
 use crate::fault::Faults;
 use crate::keys::KeyRing;
+use crate::limits::{Limits, Usage};
 use crate::record::Records;
 use crate::server::{self, Context};
 use crate::store::Store;
@@ -30,6 +32,11 @@ pub struct Builder {
     http2: bool,
     end_at_head: bool,
     missing_start: MissingStart,
+    archive_tags: ArchiveTags,
+    end_at_missing: bool,
+    shuffle: u64,
+    rate: Option<u64>,
+    limits: Option<Limits>,
 }
 
 impl Default for Builder {
@@ -42,6 +49,11 @@ impl Default for Builder {
             http2: true,
             end_at_head: false,
             missing_start: MissingStart::default(),
+            archive_tags: ArchiveTags::default(),
+            end_at_missing: false,
+            shuffle: 0,
+            rate: None,
+            limits: None,
         }
     }
 }
@@ -96,6 +108,37 @@ impl Builder {
         self
     }
 
+    /// How the service's tags are spelt in the body of GetMediaForFragmentList.
+    pub fn archive_tags(mut self, tags: ArchiveTags) -> Self {
+        self.archive_tags = tags;
+        self
+    }
+
+    /// Whether GetMediaForFragmentList's body ends with the first fragment that is missing; else it goes on behind it.
+    /// The reference does not say which: that the number stands beside the error suggests that others follow.
+    pub fn end_at_missing(mut self, end: bool) -> Self {
+        self.end_at_missing = end;
+        self
+    }
+
+    /// What decides the order, which is none, in which ListFragments lists; the same number gives the same order.
+    pub fn shuffle(mut self, seed: u64) -> Self {
+        self.shuffle = seed;
+        self
+    }
+
+    /// How many bytes a second each connection that carries media gets at most; the service's 25 MB would be 25,000,000.
+    pub fn rate(mut self, bytes_per_second: u64) -> Self {
+        self.rate = Some(bytes_per_second);
+        self
+    }
+
+    /// How many calls and connections a stream may have; as many as one likes else.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = Some(limits);
+        self
+    }
+
     /// Starts it on a thread of its own.
     pub fn start(self) -> Result<Emulator, Error> {
         let listener = TcpListener::bind(self.address).map_err(Error::io(format!("listening on {}", self.address)))?;
@@ -109,6 +152,11 @@ impl Builder {
             keys: Arc::new(KeyRing::new(self.credentials)),
             end_at_head: self.end_at_head,
             missing_start: self.missing_start,
+            archive_tags: self.archive_tags,
+            end_at_missing: self.end_at_missing,
+            shuffle: self.shuffle,
+            rate: self.rate,
+            usage: Usage::new(self.limits),
             address,
             tls: self.tls,
             store: Store::default(),

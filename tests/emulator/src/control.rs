@@ -81,7 +81,8 @@ pub(crate) fn list_streams(context: &Context, body: &Value) -> Result<Value, Ser
             text(condition, "ComparisonValue")?.unwrap_or_default()
         }
     };
-    let after = text(body, "NextToken")?.map(read_token).transpose()?;
+    let invalid_token = || ServiceError::invalid_argument("NextToken is not one that ListStreams gave.");
+    let after = text(body, "NextToken")?.map(|token| read_token(token).ok_or_else(invalid_token)).transpose()?;
     let mut found: Vec<_> =
         context.store.list(after.as_deref()).into_iter().filter(|stream| stream.name.starts_with(prefix)).collect();
     let more = found.len() as u64 > most;
@@ -158,7 +159,7 @@ fn is_media_type(text: &str) -> bool {
 }
 
 /// A member that must be a text where it is given.
-fn text<'a>(body: &'a Value, name: &str) -> Result<Option<&'a str>, ServiceError> {
+pub(crate) fn text<'a>(body: &'a Value, name: &str) -> Result<Option<&'a str>, ServiceError> {
     match body.get(name) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
@@ -169,17 +170,23 @@ fn text<'a>(body: &'a Value, name: &str) -> Result<Option<&'a str>, ServiceError
     }
 }
 
-/// A token names the last stream of its page, in hexadecimal digits.
-fn write_token(name: &str) -> String {
-    name.bytes().map(|byte| format!("{byte:02x}")).collect()
+/// Milliseconds since 1970 of a timestamp in seconds.
+pub(crate) fn milliseconds(timestamp: &Value) -> Option<u64> {
+    let seconds = timestamp.as_f64().filter(|seconds| *seconds >= 0.0)?;
+    Some((seconds * 1000.0).round() as u64)
 }
 
-fn read_token(token: &str) -> Result<String, ServiceError> {
-    let invalid = || ServiceError::invalid_argument("NextToken is not one that ListStreams gave.");
+/// A token says where the next page begins (ListStreams: behind which stream), in hexadecimal digits.
+pub(crate) fn write_token(text: &str) -> String {
+    text.bytes().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What a token says; `None` where it is none.
+pub(crate) fn read_token(token: &str) -> Option<String> {
     let pairs = token.as_bytes().chunks(2);
     let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
     let bytes = pairs.map(byte).collect::<Option<Vec<u8>>>().filter(|_| token.len().is_multiple_of(2));
-    bytes.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(invalid)
+    String::from_utf8(bytes?).ok()
 }
 
 #[cfg(test)]
@@ -207,8 +214,8 @@ mod tests {
 
     #[test]
     fn a_token_is_read_back() {
-        assert_eq!(read_token(&write_token("camera_7.front")).unwrap(), "camera_7.front");
-        assert!(read_token("abc").is_err());
-        assert!(read_token("zz").is_err());
+        assert_eq!(read_token(&write_token("camera_7.front")).as_deref(), Some("camera_7.front"));
+        assert_eq!(read_token("abc"), None);
+        assert_eq!(read_token("zz"), None);
     }
 }

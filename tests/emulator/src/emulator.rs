@@ -18,8 +18,9 @@ use crate::fragment::{Fragment, FragmentInfo, NewFragment};
 use crate::import;
 use crate::keys::{KeyRing, Keys};
 use crate::live::Recording;
+use crate::long::LongStream;
 use crate::number::FragmentNumber;
-use crate::record::RequestRecord;
+use crate::record::{Operation, RequestRecord};
 use crate::server::Context;
 use crate::store::{StreamSettings, StreamStatus};
 use crate::stream::{MissingStart, Stream};
@@ -167,6 +168,11 @@ impl Emulator {
         Ok(OpenFragment::begin(stream, fragment))
     }
 
+    /// Lets a stream, which is made where it is missing, begin with a long one; what is put later follows.
+    pub fn put_long_stream(&self, name: &str, long: LongStream) -> Result<(), Error> {
+        self.context.store.get_or_create(&self.context.region, name)?.set_long(long)
+    }
+
     /// From now on GetMedia answers exactly this body, whatever the selector; the stream is made where it is missing.
     pub fn serve_verbatim(&self, name: &str, body: impl Into<Bytes>) -> Result<(), Error> {
         let stream = self.context.store.get_or_create(&self.context.region, name)?;
@@ -211,6 +217,12 @@ impl Emulator {
         Ok(self.stream_named(name)?.delete(|index, _| index < count))
     }
 
+    /// How long a fragment is whole before ListFragments lists it and GetMediaForFragmentList finds it; at once else.
+    pub fn set_archive_delay(&self, name: &str, delay: Duration) -> Result<(), Error> {
+        self.stream_named(name)?.set_archive_delay(delay);
+        Ok(())
+    }
+
     /// What GetMedia of this stream answers to a start behind a fragment that is not there, whatever the emulator's own
     /// choice.
     pub fn set_missing_start(&self, name: &str, missing: MissingStart) -> Result<(), Error> {
@@ -221,6 +233,12 @@ impl Emulator {
     /// Adds a fault behind those that wait for this stream ([`crate::ANY_STREAM`] for all).
     pub fn set_fault(&self, name: &str, fault: Fault, repeat: Repeat) {
         self.context.faults.set(name, fault, repeat);
+    }
+
+    /// The same for any operation, whichever the fault would strike by itself: a fault of a body strikes the answer of
+    /// ListFragments or GetMediaForFragmentList so.
+    pub fn set_fault_on(&self, name: &str, operation: Operation, fault: Fault, repeat: Repeat) {
+        self.context.faults.set_on(name, operation, fault, repeat);
     }
 
     /// Forgets the faults that wait for this stream.
@@ -245,7 +263,7 @@ impl Emulator {
 
     /// A stream's fragments, in order of their numbers.
     pub fn fragments(&self, name: &str) -> Result<Vec<FragmentInfo>, Error> {
-        Ok(self.stream_named(name)?.fragments().iter().map(|fragment| fragment.info()).collect())
+        Ok(self.stream_named(name)?.infos())
     }
 
     fn stream_named(&self, name: &str) -> Result<Arc<Stream>, Error> {

@@ -1,4 +1,5 @@
-//! A local Amazon Kinesis Video Streams: signatures, streams, PutMedia and GetMedia, and any misbehaviour on demand.
+//! A local Amazon Kinesis Video Streams: signatures, streams, PutMedia, GetMedia and the
+//! archive, and any misbehaviour on demand.
 //!
 //! ```no_run
 //! let emulator = kvs_emulator::Emulator::builder().end_at_head(true).start()?;
@@ -7,6 +8,8 @@
 //! # Ok::<(), kvs_emulator::Error>(())
 //! ```
 
+mod archive;
+mod body;
 mod builder;
 mod control;
 mod credentials;
@@ -18,11 +21,16 @@ mod fault;
 mod flush;
 mod fragment;
 mod get_media;
+mod get_media_for_fragment_list;
+mod history;
 pub mod identity;
 mod import;
 mod ingest;
 mod keys;
+mod limits;
+mod list_fragments;
 mod live;
+mod long;
 pub mod matroska;
 pub mod media;
 mod number;
@@ -35,6 +43,7 @@ mod stream;
 mod sync;
 mod tls;
 
+pub use archive::ArchiveTags;
 pub use builder::Builder;
 pub use credentials::{DEMO_ACCESS_KEY, DEMO_SECRET_KEY};
 pub use emulator::{Emulator, OpenFragment};
@@ -44,6 +53,8 @@ pub use fragment::{FragmentInfo, NewFragment};
 /// HTTP/1.1 or HTTP/2, as a [`RequestRecord`] has it.
 pub use hyper::Version as HttpVersion;
 pub use keys::Keys;
+pub use limits::Limits;
+pub use long::LongStream;
 pub use number::{FragmentNumber, NotANumber};
 pub use record::{Operation, RequestRecord};
 /// JSON, as a [`RequestRecord`] has it.

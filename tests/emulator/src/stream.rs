@@ -1,19 +1,20 @@
 //! One stream: its fragments, what is being put, how long they are kept, and who is woken by it.
 
-use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use crate::fragment::{Fragment, NewFragment};
+use crate::error::Error;
+use crate::fragment::{Fragment, FragmentInfo, NewFragment};
+use crate::history::{Held, History};
+use crate::long::LongStream;
 use crate::number::FragmentNumber;
 use crate::store::{self, ACCOUNT, StreamSettings, StreamStatus};
 use crate::sync::lock;
-
-/// How long a fragment may become that is still being put, in milliseconds.
-const LONGEST: u64 = 10_000;
 
 /// What GetMedia answers to a start behind a fragment that the stream does not hold: deleted, past its retention, or
 /// never there.
@@ -28,6 +29,23 @@ pub enum MissingStart {
     InvalidArgument,
     /// The next fragment that there is.
     GoOn,
+}
+
+/// Which of a fragment's timestamps is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Producer,
+    Server,
+}
+
+impl Origin {
+    /// Milliseconds since 1970.
+    pub fn of(self, fragment: &Fragment) -> u64 {
+        match self {
+            Self::Producer => fragment.producer_timestamp,
+            Self::Server => fragment.server_timestamp,
+        }
+    }
 }
 
 /// One stream.
@@ -46,13 +64,15 @@ struct State {
     status: StreamStatus,
     /// Whether the stream is deleted.
     closed: bool,
-    fragments: VecDeque<Arc<Fragment>>,
+    history: History,
     last_number: Option<FragmentNumber>,
     verbatim: Option<Bytes>,
     end_at_head: Option<bool>,
     missing_start: Option<MissingStart>,
     /// Milliseconds; `None` keeps every fragment.
     retention: Option<u64>,
+    /// How long a fragment is whole before the archive has it, in milliseconds.
+    archive_delay: u64,
 }
 
 impl State {
@@ -60,7 +80,7 @@ impl State {
     fn expire(&mut self) {
         if let Some(retention) = self.retention {
             let oldest = store::now().saturating_sub(retention);
-            self.fragments.retain(|fragment| fragment.server_timestamp >= oldest);
+            self.history.expire(oldest);
         }
     }
 }
@@ -72,12 +92,13 @@ impl Stream {
         let state = State {
             status: settings.status,
             closed: false,
-            fragments: VecDeque::new(),
+            history: History::default(),
             last_number: None,
             verbatim: None,
             end_at_head: None,
             missing_start: None,
             retention: None,
+            archive_delay: 0,
         };
         Self {
             name: name.to_owned(),
@@ -108,7 +129,7 @@ impl Stream {
         };
         state.last_number = Some(number.clone());
         let fragment = Arc::new(Fragment::begin(number, new));
-        state.fragments.push_back(Arc::clone(&fragment));
+        state.history.push(Arc::clone(&fragment));
         drop(state);
         self.wake();
         fragment
@@ -129,58 +150,73 @@ impl Stream {
     /// Throws away a fragment that could not be put whole; who reads it is cut off.
     pub fn abandon(&self, fragment: &Arc<Fragment>) {
         fragment.fail();
-        self.state().fragments.retain(|stored| !Arc::ptr_eq(stored, fragment));
+        self.state().history.remove(fragment);
         self.wake();
     }
 
-    /// Takes all fragments out.
-    pub fn take(&self) -> Vec<Arc<Fragment>> {
-        self.state().fragments.drain(..).collect()
-    }
-
-    /// Drops fragments from the front until no more than `keep` are left.
-    pub fn keep_last(&self, keep: usize) {
+    /// Makes the stream begin with a long one; refused where something was put into it already.
+    pub fn set_long(&self, long: LongStream) -> Result<(), Error> {
         let mut state = self.state();
-        while state.fragments.len() > keep {
-            state.fragments.pop_front();
+        if state.last_number.is_some() {
+            return Err(Error::NotEmpty(self.name.clone()));
         }
+        let long = Arc::new(long.build());
+        state.last_number = Some(long.number(long.count.saturating_sub(1)));
+        state.history.set_long(long);
+        drop(state);
+        self.wake();
+        Ok(())
     }
 
-    pub fn fragments(&self) -> Vec<Arc<Fragment>> {
-        self.state().fragments.iter().cloned().collect()
+    /// Takes all fragments out that were put.
+    pub fn take(&self) -> Vec<Arc<Fragment>> {
+        self.state().history.take_stored()
+    }
+
+    /// Drops fragments that were put from the front until no more than `keep` are left.
+    pub fn keep_last(&self, keep: usize) {
+        self.state().history.keep_last(keep);
+    }
+
+    #[cfg(test)]
+    pub fn stored(&self) -> Vec<Arc<Fragment>> {
+        self.state().history.all().map(|held| held.fragment()).collect()
+    }
+
+    /// What is known of every fragment.
+    pub fn infos(&self) -> Vec<FragmentInfo> {
+        let held: Vec<Held> = self.state().history.all().collect();
+        held.iter().map(Held::info).collect()
     }
 
     /// The first fragment whose number is greater.
     pub fn after(&self, number: &FragmentNumber) -> Option<Arc<Fragment>> {
-        let state = self.state();
-        let index = state.fragments.partition_point(|fragment| fragment.number <= *number);
-        state.fragments.get(index).cloned()
+        self.pick(|history| history.after(number))
     }
 
     pub fn first(&self) -> Option<Arc<Fragment>> {
-        self.state().fragments.front().cloned()
+        self.pick(History::first)
     }
 
     pub fn last(&self) -> Option<Arc<Fragment>> {
-        self.state().fragments.back().cloned()
+        self.pick(History::last)
     }
 
-    /// The first fragment, in order of number, that contains the moment, else the first that begins after it.
-    /// `begin` tells where a fragment begins, in milliseconds since 1970.
-    pub fn at(&self, moment: u64, begin: impl Fn(&Fragment) -> u64) -> Option<Arc<Fragment>> {
-        let state = self.state();
-        let contains = |fragment: &&Arc<Fragment>| {
-            let begin = begin(fragment);
-            let duration = fragment.duration().unwrap_or(LONGEST).max(1);
-            begin <= moment && moment < begin.saturating_add(duration)
-        };
-        let later = || state.fragments.iter().find(|fragment| begin(fragment) > moment);
-        state.fragments.iter().find(contains).or_else(later).cloned()
+    /// The first fragment, in order of number, that contains the moment (milliseconds since 1970), else the first that
+    /// begins after it.
+    pub fn at(&self, moment: u64, origin: Origin) -> Option<Arc<Fragment>> {
+        self.pick(|history| history.at(moment, origin))
+    }
+
+    /// One fragment, which is made, where that is to be done, after the lock is given back.
+    fn pick(&self, which: impl Fn(&History) -> Option<Held>) -> Option<Arc<Fragment>> {
+        let held = which(&self.state().history);
+        held.map(|held| held.fragment())
     }
 
     /// Whether a fragment with this number is there, whole or not.
     pub fn holds(&self, number: &FragmentNumber) -> bool {
-        self.state().fragments.binary_search_by(|fragment| fragment.number.cmp(number)).is_ok()
+        self.state().history.find(number).is_some()
     }
 
     /// How long fragments are kept from their server timestamp on; `None` keeps them all.
@@ -192,17 +228,40 @@ impl Stream {
 
     /// Drops the fragments that `unwanted` picks by index and number; tells how many. Who reads one reads it to its end.
     pub fn delete(&self, unwanted: impl Fn(usize, &FragmentNumber) -> bool) -> usize {
-        let mut state = self.state();
-        let before = state.fragments.len();
-        let mut index = 0;
-        state.fragments.retain(|fragment| {
-            index += 1;
-            !unwanted(index - 1, &fragment.number)
-        });
-        let deleted = before - state.fragments.len();
-        drop(state);
+        let deleted = self.state().history.delete(unwanted);
         self.wake();
         deleted
+    }
+
+    /// Milliseconds; `None` keeps every fragment.
+    pub fn retention(&self) -> Option<u64> {
+        lock(&self.state).retention
+    }
+
+    /// How long a fragment is whole before the archive has it.
+    pub fn set_archive_delay(&self, delay: Duration) {
+        lock(&self.state).archive_delay = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+    }
+
+    /// A fragment that the archive has.
+    pub fn archived(&self, number: &FragmentNumber) -> Option<Arc<Fragment>> {
+        let ends = self.archive_ends();
+        self.pick(|history| history.find(number).filter(|held| is_archived(held, ends)))
+    }
+
+    /// What the archive has with a timestamp in a range (milliseconds since 1970), each with a place in an order that
+    /// `shuffle` decides.
+    pub fn list_archive(&self, origin: Origin, range: RangeInclusive<u64>, shuffle: u64) -> Vec<(u64, Held)> {
+        let ends = self.archive_ends();
+        let state = self.state();
+        let wanted = |held: &Held| range.contains(&held.timestamp(origin)) && is_archived(held, ends);
+        state.history.all().filter(wanted).map(|held| (place(shuffle, &held), held)).collect()
+    }
+
+    /// Until when a fragment must be whole for the archive to have it; `None` where there is no archive.
+    fn archive_ends(&self) -> Option<u64> {
+        let ends = store::now().checked_sub(lock(&self.state).archive_delay);
+        ends.filter(|_| self.settings.retention_hours > 0)
     }
 
     pub fn set_status(&self, status: StreamStatus) {
@@ -217,7 +276,7 @@ impl Stream {
     pub fn close(&self) {
         let mut state = lock(&self.state);
         state.closed = true;
-        state.fragments.clear();
+        state.history.clear();
         drop(state);
         self.wake();
     }
@@ -262,6 +321,21 @@ impl Stream {
     }
 }
 
+fn is_archived(held: &Held, archive_ends: Option<u64>) -> bool {
+    held.whole_since().zip(archive_ends).is_some_and(|(since, ends)| since <= ends)
+}
+
+/// A fragment's place in a shuffled order.
+fn place(shuffle: u64, held: &Held) -> u64 {
+    // Made with `new` it has the same keys every time.
+    let mut hasher = DefaultHasher::new();
+    match held {
+        Held::Stored(fragment) => (shuffle, fragment.number.as_str()).hash(&mut hasher),
+        Held::Long(_, index) => (shuffle, index).hash(&mut hasher),
+    }
+    hasher.finish()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -288,15 +362,14 @@ mod tests {
         let first = put(&stream, 1000, 5000, 2000);
         let second = put(&stream, 3000, 7000, 2000);
         let third = put(&stream, 9000, 9000, 2000);
-        let at =
-            |moment| stream.at(moment, |fragment| fragment.producer_timestamp).map(|fragment| fragment.number.clone());
+        let at = |moment| stream.at(moment, Origin::Producer).map(|fragment| fragment.number.clone());
         assert_eq!(at(0), Some(first.number.clone()));
         assert_eq!(at(1000), Some(first.number.clone()));
         assert_eq!(at(2999), Some(first.number.clone()));
         assert_eq!(at(3000), Some(second.number.clone()));
         assert_eq!(at(6000), Some(third.number.clone()));
         assert_eq!(at(11_000), None);
-        let server = stream.at(8000, |fragment| fragment.server_timestamp).unwrap();
+        let server = stream.at(8000, Origin::Server).unwrap();
         assert_eq!(server.number, second.number);
     }
 

@@ -186,6 +186,34 @@ async fn streams_are_kept_and_described_as_told() {
     program.stop("-TERM");
 }
 
+#[tokio::test]
+async fn a_day_is_served_within_limits() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("recording.mkv");
+    std::fs::write(&file, [header(), cluster(0, 50).bytes()].concat()).unwrap();
+    let stream = format!("day={}", file.display());
+    let program = Program::start(&["--long-stream", &stream, "--end-at-head", "--limits", "--rate", "1kB"]);
+    let client = program.client();
+    let range = json!({ "StartTimestamp": 0, "EndTimestamp": 5_000_000_000_u64 });
+    let selector = json!({ "FragmentSelectorType": "SERVER_TIMESTAMP", "TimestampRange": range });
+    let mut request = json!({ "StreamName": "day", "MaxResults": 1000, "FragmentSelector": selector });
+    let page = client.call("/listFragments", &request).await.json();
+    assert_eq!(page["Fragments"].as_array().unwrap().len(), 1000);
+    request["NextToken"] = page["NextToken"].clone();
+    let mut statuses = Vec::new();
+    for _ in 0..5 {
+        statuses.push(client.call("/listFragments", &request).await.status.as_u16());
+    }
+    assert_eq!(statuses, [200, 200, 200, 200, 400]);
+    // A fragment of more than 1 kB takes longer than a second.
+    let request = json!({ "StreamName": "day", "Fragments": [page["Fragments"][0]["FragmentNumber"]] });
+    let began = Instant::now();
+    let body = client.call("/getMediaForFragmentList", &request).await.body;
+    assert_eq!(chunks(&body)[0].blocks.len(), 50);
+    assert!(body.len() > 1150 && began.elapsed() >= Duration::from_secs(1), "{} bytes", body.len());
+    program.stop("-TERM");
+}
+
 #[test]
 fn it_says_what_is_wrong_with_its_arguments() {
     for (arguments, wanted) in [
@@ -193,6 +221,9 @@ fn it_says_what_is_wrong_with_its_arguments() {
         (vec!["--stream", "a b"], "no stream name"),
         (vec!["--listen", "somewhere"], "--listen"),
         (vec!["--stream", "demo", "--retention", "0"], "--retention"),
+        (vec!["--stream", "demo", "--rate", "fast"], "25MB"),
+        (vec!["--long-stream", "demo"], "NAME=FILE"),
+        (vec!["--long-stream", "demo=/nowhere.mkv"], "/nowhere.mkv"),
         (vec!["--stream", "demo", "--tls-ca-file", "ca.pem"], "--tls"),
     ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kvs-emulator"));
