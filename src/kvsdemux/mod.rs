@@ -25,7 +25,7 @@ glib::wrapper! {
     /// gst-launch-1.0 -e kvssrc stream=X ! kvsdemux name=d mp4mux name=m ! filesink location=out.mp4 d.video_0 ! queue ! h264parse ! m. d.audio_0 ! queue ! aacparse ! m.
     /// ```
     ///
-    /// Play the body of a GetMedia call that was saved to a file, as no other demuxer does beyond its first fragment:
+    /// Play the body of a GetMedia call that was saved to a file, placed in time by its fragments' producer timestamps:
     ///
     /// ```text
     /// gst-launch-1.0 filesrc location=captured-get-media.mkv ! kvsdemux ! h264parse ! avdec_h264 ! videoconvert ! autovideosink
