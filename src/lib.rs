@@ -3,6 +3,7 @@
 mod aws;
 #[doc(hidden)]
 pub mod fragment;
+mod kvsdemux;
 mod kvssrc;
 #[doc(hidden)]
 pub mod mkv;
@@ -13,7 +14,8 @@ mod runtime;
 use gst::glib;
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
-    kvssrc::register(plugin)
+    kvssrc::register(plugin)?;
+    kvsdemux::register(plugin)
 }
 
 gst::plugin_define!(

@@ -155,6 +155,16 @@ impl FrameReader {
         self.assembler.resume(after_loss);
     }
 
+    /// The next bytes are those of a cluster under the header that came last, or of a document; time begins anew.
+    pub fn restart(&mut self) {
+        self.reader.restart();
+        self.assembler.restart();
+        self.timeline = Timeline::new();
+        self.fragment = None;
+        self.lost = false;
+        self.captured_until = None;
+    }
+
     /// How many fragments came again and were dropped.
     pub fn duplicates(&self) -> u64 {
         self.assembler.duplicates()
