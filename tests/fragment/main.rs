@@ -2,4 +2,5 @@
 
 #[path = "../kvssrc/body.rs"]
 mod body;
+mod ends;
 mod resume;
