@@ -64,6 +64,10 @@ fn camera(seed: u64) {
     println!("{} {} {} {}", emulator.region(), emulator.url(), emulator.access_key(), emulator.secret_key());
 
     let mut random = fastrand::Rng::with_seed(seed);
+    // More than there are readers, so that none goes undisturbed.
+    for _ in 0..4 {
+        emulator.set_fault(STREAM, Fault::CutAfter(random.u64(..1_000_000)), Repeat::Once);
+    }
     let mut answered = 0;
     let mut open: Option<OpenFragment> = None;
     let begin = Instant::now();
@@ -138,6 +142,19 @@ impl Seen {
     }
 }
 
+/// One pipeline; stopped also where another one fails.
+struct Reading {
+    pipeline: gst::Pipeline,
+    seen: Arc<Seen>,
+    faults: u64,
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        let _ = self.pipeline.set_state(gst::State::Null);
+    }
+}
+
 /// The other process; ends with this one.
 struct Camera(Child);
 
@@ -180,7 +197,7 @@ fn soak(length: Duration, seed: u64) -> Result<(), String> {
             gst::PadProbeReturn::Ok
         });
         pipeline.set_state(gst::State::Playing).map_err(|error| error.to_string())?;
-        readings.push((pipeline, seen, 0_u64));
+        readings.push(Reading { pipeline, seen, faults: 0 });
     }
 
     let begin = Instant::now();
@@ -190,8 +207,8 @@ fn soak(length: Duration, seed: u64) -> Result<(), String> {
         std::thread::sleep(Duration::from_secs(1));
         memory.push(resident());
         open.push(descriptors());
-        for (pipeline, seen, faults) in &mut readings {
-            let bus = pipeline.bus().ok_or("no bus")?;
+        for reading in &mut readings {
+            let bus = reading.pipeline.bus().ok_or("no bus")?;
             while let Some(message) = bus.pop() {
                 match message.view() {
                     gst::MessageView::Error(error) => return Err(format!("{}: {:?}", error.error(), error.debug())),
@@ -199,12 +216,12 @@ fn soak(length: Duration, seed: u64) -> Result<(), String> {
                     gst::MessageView::Eos(_) => return Err("the stream ended".to_owned()),
                     gst::MessageView::Element(element) => {
                         let state = element.structure().and_then(|structure| structure.get::<&str>("state").ok());
-                        *faults += u64::from(state == Some("reconnecting"));
+                        reading.faults += u64::from(state == Some("reconnecting"));
                     }
                     _ => {}
                 }
             }
-            if let Some(wrong) = seen.wrong.lock().expect("no panic").take() {
+            if let Some(wrong) = reading.seen.wrong.lock().expect("no panic").take() {
                 return Err(wrong);
             }
         }
@@ -212,11 +229,11 @@ fn soak(length: Duration, seed: u64) -> Result<(), String> {
         if minutes > told {
             told = minutes;
             let states: Vec<_> =
-                readings.iter().map(|(_, seen, faults)| (seen.next.load(Ordering::Relaxed), faults)).collect();
+                readings.iter().map(|reading| (reading.seen.next.load(Ordering::Relaxed), reading.faults)).collect();
             println!("soak: {minutes} min, (frames, faults) {states:?}, {} KiB", resident());
         }
     }
-    for (pipeline, seen, faults) in &readings {
+    for Reading { pipeline, seen, faults } in &readings {
         let frames = seen.next.load(Ordering::Relaxed);
         println!("soak: {frames} frames, {faults} faults");
         if frames * 10 < length.as_millis() as u64 / BETWEEN.as_millis() as u64 * 8 || *faults == 0 {

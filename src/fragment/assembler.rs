@@ -61,6 +61,8 @@ pub struct Fragment {
     pub number: Option<FragmentNumber>,
     pub producer_timestamp: Option<UnixTime>,
     pub server_timestamp: Option<UnixTime>,
+    /// How far the last fragment that told lay behind the newest of the stream, in ms: a fragment tells at its own end.
+    pub millis_behind_now: Option<u64>,
     /// The producer's metadata that came before the cluster.
     pub tags: Vec<(String, String)>,
     /// The time of its cluster as the producer wrote it, in ns.
@@ -80,6 +82,10 @@ impl Fragment {
 #[derive(Clone, Debug)]
 pub struct FragmentEnd {
     pub number: Option<FragmentNumber>,
+    pub producer_timestamp: Option<UnixTime>,
+    pub server_timestamp: Option<UnixTime>,
+    /// Bytes of the body from the end of the fragment before it to its own end: header, tags and cluster.
+    pub size: u64,
     /// How far it lies behind the newest of the stream, in ms.
     pub millis_behind_now: Option<u64>,
     pub continuation_token: Option<String>,
@@ -137,6 +143,10 @@ pub struct Assembler {
     whole: Option<FragmentNumber>,
     resuming: Option<Resuming>,
     duplicates: u64,
+    /// Where in the body the fragment at hand begins, and where the last element ended.
+    begin: u64,
+    offset: u64,
+    millis_behind_now: Option<u64>,
 }
 
 /// What a new connection has still to make good.
@@ -156,6 +166,7 @@ enum State {
     /// Its cluster has: `anchor` is that cluster's time, `cluster` that of the cluster at hand, both in ns.
     Open {
         number: Option<FragmentNumber>,
+        producer_timestamp: Option<UnixTime>,
         server_timestamp: Option<UnixTime>,
         anchor: i64,
         cluster: i64,
@@ -177,6 +188,12 @@ impl Assembler {
     ///
     /// An error tag of the service, or a cluster without a header.
     pub fn push(&mut self, element: Element, offset: u64) -> Result<Option<Event>, Error> {
+        let event = self.take(element, offset);
+        self.offset = offset;
+        event
+    }
+
+    fn take(&mut self, element: Element, offset: u64) -> Result<Option<Event>, Error> {
         match element {
             Element::Document { doc_type, doc_type_version, doc_type_read_version } => {
                 let end = self.end_of_fragment();
@@ -192,7 +209,7 @@ impl Assembler {
                 self.tracks = Some(tracks);
                 Ok(None)
             }
-            Element::Tags(tags) => self.push_tags(tags),
+            Element::Tags(tags) => self.push_tags(tags, offset),
             Element::Cluster { timestamp } => self.push_cluster(timestamp, offset),
             Element::Block(block) => Ok(self.push_block(block)),
             Element::Segment | Element::ClusterEnd => Ok(None),
@@ -228,6 +245,8 @@ impl Assembler {
         self.tracks = None;
         self.tags = Tags::default();
         self.state = State::Head;
+        self.begin = 0;
+        self.offset = 0;
         self.resuming = Some(Resuming { point, after_loss });
     }
 
@@ -247,7 +266,7 @@ impl Assembler {
         self.duplicates
     }
 
-    fn push_tags(&mut self, tags: Vec<mkv::Tag>) -> Result<Option<Event>, Error> {
+    fn push_tags(&mut self, tags: Vec<mkv::Tag>, offset: u64) -> Result<Option<Event>, Error> {
         let mut tags_here = Tags::default();
         tags_here.read(tags);
         // A body whose documents hold several fragments: the number of the next one ends this one.
@@ -268,6 +287,8 @@ impl Assembler {
             });
         }
         if end.is_none() && self.tags.continuation_token.is_some() {
+            // The tag stands in the fragment that it ends.
+            self.offset = offset;
             return Ok(self.end_of_fragment());
         }
         Ok(end)
@@ -306,8 +327,15 @@ impl Assembler {
             (_, None) => (None, false),
         };
         let skip = resumed.unwrap_or(0);
-        self.state =
-            State::Open { number: number.clone(), server_timestamp, anchor: time, cluster: time, blocks: 0, skip };
+        self.state = State::Open {
+            number: number.clone(),
+            producer_timestamp,
+            server_timestamp,
+            anchor: time,
+            cluster: time,
+            blocks: 0,
+            skip,
+        };
         if resumed.is_some() {
             return Ok(None);
         }
@@ -316,6 +344,7 @@ impl Assembler {
             number,
             producer_timestamp,
             server_timestamp,
+            millis_behind_now: self.millis_behind_now,
             tags,
             cluster_time: time,
             after_loss,
@@ -359,17 +388,28 @@ impl Assembler {
     /// Ends the fragment at hand, also one that never had a cluster.
     fn end_of_fragment(&mut self) -> Option<Event> {
         let tags = std::mem::take(&mut self.tags);
-        let number = match std::mem::take(&mut self.state) {
-            State::Open { number, .. } => number,
+        let size = self.offset.saturating_sub(self.begin);
+        self.begin = self.offset;
+        self.millis_behind_now = tags.millis_behind_now.or(self.millis_behind_now);
+        let (number, producer_timestamp, server_timestamp) = match std::mem::take(&mut self.state) {
+            State::Open { number, producer_timestamp, server_timestamp, .. } => {
+                (number, producer_timestamp, server_timestamp)
+            }
             State::Duplicate(_) => return None,
             // One without frames.
-            State::Head => Some(tags.number.filter(|number| !self.is_past(number))?),
+            State::Head => {
+                let number = tags.number.filter(|number| !self.is_past(number))?;
+                (Some(number), tags.producer_timestamp, tags.server_timestamp)
+            }
         };
         if number.is_some() {
             self.whole = number.clone();
         }
         Some(Event::End(FragmentEnd {
             number,
+            producer_timestamp,
+            server_timestamp,
+            size,
             millis_behind_now: tags.millis_behind_now,
             continuation_token: tags.continuation_token,
             tags: tags.producer,

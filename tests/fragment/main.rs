@@ -2,5 +2,6 @@
 
 #[path = "../kvssrc/body.rs"]
 mod body;
+mod ends;
 mod live;
 mod resume;

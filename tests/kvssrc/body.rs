@@ -14,6 +14,9 @@ pub struct Fragment {
     pub blocks: Vec<Block>,
     /// The producer's own tags, before the cluster.
     pub tags: Vec<(String, String)>,
+    /// The same, behind it.
+    pub late_tags: Vec<(String, String)>,
+    pub millis_behind_now: u64,
 }
 
 #[derive(Clone)]
@@ -80,6 +83,8 @@ impl Fragment {
             tracks: vec![Track::alaw(1, "microphone")],
             blocks: blocks.collect(),
             tags: Vec::new(),
+            late_tags: Vec::new(),
+            millis_behind_now: 0,
         }
     }
 
@@ -128,10 +133,12 @@ impl Fragment {
     }
 
     fn end(&self) -> Vec<u8> {
-        tags(&[
-            ("AWS_KINESISVIDEO_MILLIS_BEHIND_NOW".to_owned(), "0".to_owned()),
+        let mut end = if self.late_tags.is_empty() { Vec::new() } else { tags(&self.late_tags) };
+        end.extend(tags(&[
+            ("AWS_KINESISVIDEO_MILLIS_BEHIND_NOW".to_owned(), self.millis_behind_now.to_string()),
             ("AWS_KINESISVIDEO_CONTINUATION_TOKEN".to_owned(), self.number.to_string()),
-        ])
+        ]));
+        end
     }
 }
 
