@@ -66,7 +66,7 @@ fn camera(seed: u64) {
     let mut random = fastrand::Rng::with_seed(seed);
     // More than there are readers, so that none goes undisturbed.
     for _ in 0..4 {
-        emulator.set_fault(STREAM, Fault::CutAfter(random.u64(..1_000_000)), Repeat::Once);
+        emulator.set_fault(STREAM, Fault::CutAfter(random.u64(..600_000)), Repeat::Once);
     }
     let mut answered = 0;
     let mut open: Option<OpenFragment> = None;
@@ -104,9 +104,9 @@ fn fault(random: &mut fastrand::Rng) -> Fault {
         (400, "ThrottlingException"),
     ];
     match random.u8(..10) {
-        0..4 => Fault::CutAfter(random.u64(..2_000_000)),
-        4 => Fault::StallAfter(random.u64(..1_000_000)),
-        5 => Fault::EndAfterFragments(random.u64(1..5)),
+        0..4 => Fault::CutAfter(random.u64(..600_000)),
+        4 => Fault::StallAfter(random.u64(..300_000)),
+        5 => Fault::EndAfterFragments(random.u64(1..3)),
         6 => Fault::BodyErrorTag { code: "InternalError".to_owned(), id: 5000, after: random.u64(..5) },
         7 => Fault::HangRequest { operation },
         8 => Fault::http(Operation::GetMedia, 400, "InvalidEndpointException", "elsewhere"),
