@@ -12,7 +12,11 @@ mod runtime;
 
 use gst::glib;
 
+pub use output::FragmentMeta;
+
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    // Whoever asks a buffer for the meta by its name finds it from now on.
+    FragmentMeta::register();
     kvssrc::register(plugin)
 }
 

@@ -4,6 +4,7 @@ mod buffer;
 pub mod caps;
 mod container;
 mod error;
+mod fragment_meta;
 mod negotiation;
 mod track;
 
@@ -15,6 +16,7 @@ use crate::fragment::{Fragment, Header, TimedBlock};
 pub use caps::elementary_template_caps;
 pub use container::ContainerWriter;
 pub use error::Error;
+pub use fragment_meta::FragmentMeta;
 pub use negotiation::{TrackSelector, choose};
 pub use track::TrackWriter;
 
