@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::buffer;
+use super::fragment_meta::Stamp;
 use super::{Item, Queue};
 use crate::fragment::{Fragment, Header, TimedBlock};
 use crate::mkv::{TrackKind, writer};
@@ -17,6 +18,7 @@ pub struct ContainerWriter {
     state: State,
     captured: bool,
     unix_time: gst::Caps,
+    stamp: Stamp,
 }
 
 #[derive(Debug)]
@@ -31,11 +33,18 @@ enum State {
 
 impl ContainerWriter {
     pub fn new(header: &Arc<Header>) -> Self {
-        Self { header: Arc::clone(header), state: State::New, captured: false, unix_time: buffer::unix_time_caps() }
+        Self {
+            header: Arc::clone(header),
+            state: State::New,
+            captured: false,
+            unix_time: buffer::unix_time_caps(),
+            stamp: Stamp::default(),
+        }
     }
 
     /// The next block opens a cluster; before the first, the header goes out.
     pub fn begin_fragment(&mut self, fragment: &Arc<Fragment>, queue: &mut Queue) {
+        self.stamp = Stamp::new(fragment);
         if matches!(self.state, State::New) {
             self.write_header(queue);
         }
@@ -76,6 +85,7 @@ impl ContainerWriter {
         if self.captured {
             buffer::capture_time(&mut buffer, &self.unix_time, timed.capture_time, timed.duration());
         }
+        self.stamp.put(&mut buffer);
         queue.push_back(Item::Buffer(buffer));
     }
 
@@ -88,6 +98,7 @@ impl ContainerWriter {
         if self.captured {
             buffer::capture_time(&mut buffer, &self.unix_time, first.capture_time, None);
         }
+        self.stamp.put(&mut buffer);
         buffer
     }
 
@@ -107,6 +118,9 @@ impl ContainerWriter {
             structure.set("streamheader", gst::Array::new([&header]));
         }
         queue.push_back(Item::Caps(caps));
+        // The buffer in the caps belongs to no fragment.
+        header.make_mut();
+        self.stamp.put(&mut header);
         queue.push_back(Item::Buffer(header));
     }
 

@@ -4,6 +4,7 @@ mod buffer;
 pub mod caps;
 mod container;
 mod error;
+mod fragment_meta;
 mod negotiation;
 mod track;
 
@@ -16,6 +17,7 @@ pub(crate) use buffer::{captured, is_capture_time, set_captured};
 pub use caps::elementary_template_caps;
 pub use container::{ContainerWriter, template_caps as container_template_caps};
 pub use error::Error;
+pub use fragment_meta::FragmentMeta;
 pub use negotiation::{TrackSelector, choose};
 pub use track::TrackWriter;
 

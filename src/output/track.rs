@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::buffer;
 use super::caps::{frame_alignment, stream_headers};
+use super::fragment_meta::Stamp;
 use super::{Item, Queue};
 use crate::fragment::{Fragment, TimedBlock};
 use crate::mkv::{Pieces, Track, TrackKind};
@@ -26,6 +27,7 @@ pub struct TrackWriter {
     discont: bool,
     captured: bool,
     unix_time: gst::Caps,
+    stamp: Stamp,
 }
 
 impl TrackWriter {
@@ -47,12 +49,19 @@ impl TrackWriter {
             discont: false,
             captured: false,
             unix_time: buffer::unix_time_caps(),
+            stamp: Stamp::default(),
         }
     }
 
     /// Before the first fragment, caps and stream headers go out.
     pub fn begin_fragment(&mut self, fragment: &Arc<Fragment>, queue: &mut Queue) {
-        queue.extend(self.head.drain(..));
+        self.stamp = Stamp::new(fragment);
+        for mut item in self.head.drain(..) {
+            if let Item::Buffer(header) = &mut item {
+                self.stamp.put(header);
+            }
+            queue.push_back(item);
+        }
         self.captured = fragment.producer_timestamp.is_some();
     }
 
@@ -78,6 +87,7 @@ impl TrackWriter {
                     timed.capture_time.saturating_add_unsigned(distance).saturating_sub_unsigned(self.codec_delay);
                 buffer::capture_time(&mut buffer, &self.unix_time, time, timed.frame_duration);
             }
+            self.stamp.put(&mut buffer);
             flags.remove(gst::BufferFlags::DISCONT);
             queue.push_back(Item::Buffer(buffer));
         }

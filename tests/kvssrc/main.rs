@@ -8,6 +8,7 @@ mod credentials;
 mod elementary;
 mod errors;
 mod faults;
+mod fragment_meta;
 mod gaps;
 mod judges;
 mod lines;
