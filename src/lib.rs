@@ -3,6 +3,7 @@
 mod aws;
 #[doc(hidden)]
 pub mod fragment;
+mod kvsdemux;
 mod kvssrc;
 #[doc(hidden)]
 pub mod mkv;
@@ -17,7 +18,8 @@ pub use output::FragmentMeta;
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     // Whoever asks a buffer for the meta by its name finds it from now on.
     FragmentMeta::register();
-    kvssrc::register(plugin)
+    kvssrc::register(plugin)?;
+    kvsdemux::register(plugin)
 }
 
 gst::plugin_define!(

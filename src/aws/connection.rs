@@ -10,24 +10,33 @@ use media::types::StartSelectorType;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 use super::http::READ_AHEAD;
 use super::service::Service;
 use super::{Error, Request, StartSelector};
 
+/// How long a body that waits to be read is silent at the least once all of it has been: longer than the transport takes
+/// to hand over what it holds, and shorter than what a clock is judged by.
+const SILENCE: Duration = Duration::from_millis(5);
+
+/// Tells the time, in ns, on the clock of whoever wants to know when bytes came.
+pub type ArrivalClock = Arc<dyn Fn() -> Option<u64> + Send + Sync>;
+
 /// The calls of one reader of a stream, one after the other.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Consumer {
     runtime: Handle,
     request: Request,
     service: Arc<Service>,
+    clock: Option<ArrivalClock>,
 }
 
 impl Consumer {
-    /// Asks nothing of the service yet.
-    pub fn new(runtime: &Handle, request: Request) -> Self {
+    /// Asks nothing of the service yet. Where there is a `clock`, bytes are told with the time at which they came.
+    pub fn new(runtime: &Handle, request: Request, clock: Option<ArrivalClock>) -> Self {
         let service = Service::of(&request);
-        Self { runtime: runtime.clone(), request, service }
+        Self { runtime: runtime.clone(), request, service, clock }
     }
 
     /// Begins a GetMedia call; what comes of it is told by [`Connection::next`].
@@ -38,7 +47,7 @@ impl Consumer {
         let limit = request.max_buffered_bytes.saturating_sub(held).clamp(1, Semaphore::MAX_PERMITS);
         let room = Arc::new(Semaphore::new(limit));
         let (sender, received) = mpsc::unbounded_channel();
-        let reading = Reading { sender, room: Arc::clone(&room), limit };
+        let reading = Reading { sender, room: Arc::clone(&room), limit, clock: self.clock.clone() };
         let service = Arc::clone(&self.service);
         let task = self.runtime.spawn(async move {
             if let Err(error) = reading.run(&request, &service).await {
@@ -65,8 +74,17 @@ pub struct Connection {
 pub enum Received {
     /// The service has agreed: the body begins.
     Opened,
-    /// The next bytes of the body.
-    Bytes(Bytes),
+    /// The next bytes of the body, and when they came, where that was asked for.
+    Bytes(Bytes, Option<Arrival>),
+}
+
+/// When a piece of the body came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// On the consumer's clock, in ns.
+    pub time: u64,
+    /// It may have come before, since nobody read it.
+    pub waited: bool,
 }
 
 impl Connection {
@@ -77,7 +95,7 @@ impl Connection {
     /// Whatever ended the call before its end; nothing follows it.
     pub async fn next(&mut self) -> Option<Result<Received, Error>> {
         let next = self.received.recv().await;
-        if let Some(Ok(Received::Bytes(bytes))) = &next {
+        if let Some(Ok(Received::Bytes(bytes, _))) = &next {
             self.room.add_permits(bytes.len().min(self.limit));
         }
         next
@@ -96,6 +114,7 @@ struct Reading {
     /// A permit for each byte that may be read ahead, `limit` of them.
     room: Arc<Semaphore>,
     limit: usize,
+    clock: Option<ArrivalClock>,
 }
 
 impl Reading {
@@ -110,23 +129,33 @@ impl Reading {
         if self.sender.send(Ok(Received::Opened)).is_err() {
             return Ok(());
         }
+        let mut waited = false;
         loop {
+            let asked = Instant::now();
             let piece = async { Ok(body.next().await) };
             let Some(piece) = within(limit, "GetMedia", piece).await? else { return Ok(()) };
             let piece = piece.map_err(|error| Error::Body { reason: super::error::chain(&error) })?;
-            self.make_room(piece.len()).await;
-            if self.sender.send(Ok(Received::Bytes(piece))).is_err() {
+            waited &= asked.elapsed() < SILENCE;
+            let time = self.clock.as_ref().and_then(|clock| clock());
+            let arrival = time.map(|time| Arrival { time, waited });
+            waited |= self.make_room(piece.len()).await;
+            if self.sender.send(Ok(Received::Bytes(piece, arrival))).is_err() {
                 return Ok(());
             }
         }
     }
 
-    /// Waits until the consumer has taken enough of what was read before; one piece always fits.
-    async fn make_room(&self, bytes: usize) {
+    /// Waits until the consumer has taken enough of what was read before; one piece always fits. Whether it waited.
+    async fn make_room(&self, bytes: usize) -> bool {
         let permits = u32::try_from(bytes.min(self.limit)).unwrap_or(u32::MAX);
+        if let Ok(permits) = self.room.try_acquire_many(permits) {
+            permits.forget();
+            return false;
+        }
         if let Ok(permits) = self.room.acquire_many(permits).await {
             permits.forget();
         }
+        true
     }
 }
 

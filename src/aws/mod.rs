@@ -11,7 +11,7 @@ mod service;
 mod stream;
 mod trust;
 
-pub use connection::{Connection, Consumer, Received};
+pub use connection::{Arrival, ArrivalClock, Connection, Consumer, Received};
 #[cfg(feature = "cognito")]
 pub use credentials::CognitoIdentity;
 pub use credentials::{CredentialError, CredentialSource, Credentials, IotCertificate, Role, StaticCredentials};

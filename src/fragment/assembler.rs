@@ -250,6 +250,17 @@ impl Assembler {
         self.resuming = Some(Resuming { point, after_loss });
     }
 
+    /// What came before is gone, but for the header: next comes a cluster under it, or another header.
+    pub fn restart(&mut self) {
+        self.tracks = None;
+        self.tags = Tags::default();
+        self.state = State::Head;
+        if let Some(header) = &self.header {
+            self.document = header.document.clone();
+            self.info = header.info.clone();
+        }
+    }
+
     /// How many fragments came again and were dropped.
     pub fn duplicates(&self) -> u64 {
         self.duplicates

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Assembler, Error, Event, Fragment, FragmentEnd, FragmentNumber, Range, ResumePoint, Timeline};
+use super::{Arrival, Assembler, Error, Event, Fragment, FragmentEnd, FragmentNumber, Range, ResumePoint, Timeline};
 use crate::mkv::{self, Pieces};
 
 /// A block with its place in time.
@@ -68,6 +68,7 @@ pub struct FrameReader {
     lost: bool,
     /// Capture time of the end of the last frame, in ns.
     captured_until: Option<i64>,
+    correction: Option<i64>,
 }
 
 impl FrameReader {
@@ -81,6 +82,7 @@ impl FrameReader {
             fragment: None,
             lost: false,
             captured_until: None,
+            correction: None,
         }
     }
 
@@ -124,6 +126,23 @@ impl FrameReader {
         self.assembler.resume_point()
     }
 
+    /// The stream is watched while it is made, by a clock that may part from the producer's by `limit` ns: the first
+    /// frame is presented when it came.
+    pub fn follow(&mut self, limit: i64) {
+        self.timeline = Timeline::live(limit);
+    }
+
+    /// What is pushed from now on came at this time.
+    pub fn arrived(&mut self, arrival: Arrival) {
+        self.timeline.arrived(arrival);
+    }
+
+    /// By how many ns the fragment that began last changes presentation times against the producer's clock, where that
+    /// has run away from the one it is watched by: negative where it is fast.
+    pub fn take_correction(&mut self) -> Option<i64> {
+        self.correction.take()
+    }
+
     /// The first connection was asked to go on behind this fragment, which an earlier reading gave out.
     pub fn begin_behind(&mut self, fragment: FragmentNumber) {
         self.assembler.begin_behind(fragment);
@@ -134,6 +153,16 @@ impl FrameReader {
     pub fn resume(&mut self, after_loss: bool) {
         self.reader.reset();
         self.assembler.resume(after_loss);
+    }
+
+    /// The next bytes are those of a cluster under the header that came last, or of a document; time begins anew.
+    pub fn restart(&mut self) {
+        self.reader.restart();
+        self.assembler.restart();
+        self.timeline = Timeline::new();
+        self.fragment = None;
+        self.lost = false;
+        self.captured_until = None;
     }
 
     /// How many fragments came again and were dropped.
@@ -150,7 +179,7 @@ impl FrameReader {
         if !self.range.holds_start_of(&fragment) {
             return Output::RangeEnd;
         }
-        self.timeline.begin_fragment(fragment.start());
+        self.correction = self.timeline.begin_fragment(fragment.start());
         self.lost |= fragment.after_loss;
         self.fragment = Some(Arc::clone(&fragment));
         Output::Start(fragment)

@@ -1,17 +1,25 @@
 //! Capture time to presentation time: from 0, with the gaps that are there, and never back.
 
+use super::drift::{Arrival, Drift};
+
 /// How long a frame counts where nothing tells, in ns: enough that the next one lies after it.
 const SHORTEST_FRAME: i64 = 1_000_000;
 
+/// The least gap in a producer's clock, in ns, that is a clock being set where nobody waited as long: no fragment is
+/// longer ([quotas](https://docs.aws.amazon.com/kinesisvideostreams/latest/dg/limits.html)).
+const CLOCK_SET: i64 = 10_000_000_000;
+
 /// Turns the capture time of frames, on a clock that may jump, into a presentation time that does not.
 ///
-/// Invariants: the first frame placed has time 0; frames of one fragment keep their distances; the first frame of each
-/// track in a fragment lies after all that the track had before. Where the clock says otherwise (a producer that was
-/// set back, one that uploads old recordings), the fragment goes on at the end of the last frame.
+/// Invariants: the first frame placed has time 0, or that at which it came where the stream is live; frames of one
+/// fragment keep their order, and, but for a squeeze, their distances; the first frame of each track in a fragment lies
+/// after all that the track had before. Where the clock says otherwise (a producer that was set back, one that uploads
+/// old recordings), the fragment goes on at the end of the last frame.
 #[derive(Clone, Debug, Default)]
 pub struct Timeline {
     /// Presentation time minus capture time, once a frame has been placed.
     offset: Option<i64>,
+    squeeze: Option<Squeeze>,
     /// Capture time of the fragment's start.
     fragment_start: i64,
     /// Presentation time of the start of the fragment before, until the first frame of this one is placed.
@@ -20,6 +28,39 @@ pub struct Timeline {
     tracks: Vec<Track>,
     /// The end of the last frame, over all tracks, in presentation time.
     end: i64,
+    /// The latest capture time of all frames, and the end of that frame.
+    latest_capture: i64,
+    captured_until: i64,
+    live: Option<Live>,
+    /// Time does not follow from the fragment before.
+    discont: bool,
+}
+
+/// What a stream has that is watched while it is made.
+#[derive(Clone, Debug)]
+struct Live {
+    drift: Drift,
+    arrival: Option<Arrival>,
+}
+
+/// Frames at half their distances, until presentation time is earlier by `excess` ns: how a clock that runs fast is
+/// caught up with, since time does not go back.
+#[derive(Clone, Copy, Debug)]
+struct Squeeze {
+    /// Capture time at which it begins.
+    from: i64,
+    excess: i64,
+}
+
+impl Squeeze {
+    /// How much earlier it makes a frame, in ns.
+    fn gained(self, capture: i64) -> i64 {
+        (capture.saturating_sub(self.from) / 2).clamp(0, self.excess)
+    }
+
+    fn is_over(self, capture: i64) -> bool {
+        self.gained(capture) == self.excess
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -36,7 +77,7 @@ struct Track {
 pub struct Placement {
     /// Presentation time, in ns.
     pub pts: u64,
-    /// The clock jumped back: this frame's time does not follow from the one before.
+    /// This frame's time does not follow from the one before: the clock jumped, or was corrected.
     pub discont: bool,
 }
 
@@ -45,13 +86,29 @@ impl Timeline {
         Self::default()
     }
 
-    /// A fragment begins; `start` is the capture time of its cluster, in ns.
-    pub fn begin_fragment(&mut self, start: i64) {
+    /// A timeline of frames that are watched as they come, by a clock that may part from the producer's by `limit` ns.
+    pub fn live(limit: i64) -> Self {
+        Self { live: Some(Live { drift: Drift::new(limit), arrival: None }), ..Self::default() }
+    }
+
+    /// What is placed from now on came at this time.
+    pub fn arrived(&mut self, arrival: Arrival) {
+        if let Some(live) = &mut self.live {
+            live.arrival = Some(arrival);
+        }
+    }
+
+    /// A fragment begins; `start` is the capture time of its cluster, in ns. By how many ns presentation times change
+    /// against the producer's clock, where that has run away: negative where it is fast.
+    pub fn begin_fragment(&mut self, start: i64) -> Option<i64> {
         if self.fragments > 0 {
-            self.previous_start = self.offset.map(|offset| self.fragment_start.saturating_add(offset));
+            self.previous_start = self.offset.map(|_| self.presentation(self.fragment_start));
         }
         self.fragments = self.fragments.saturating_add(1);
         self.fragment_start = start;
+        let correction = self.correction(start)?;
+        self.discont = true;
+        Some(correction)
     }
 
     /// Places a frame of the track with index `track`, captured at `capture` (ns) and lasting `duration` ns where known.
@@ -59,41 +116,110 @@ impl Timeline {
         if track >= self.tracks.len() {
             self.tracks.resize(track.saturating_add(1), Track::default());
         }
-        let Some(state) = self.tracks.get_mut(track) else {
-            return Placement { pts: 0, discont: false };
-        };
-
         let first_of_all = self.offset.is_none();
-        let offset = *self.offset.get_or_insert(0_i64.saturating_sub(capture));
-        let mut pts = capture.saturating_add(offset);
+        if first_of_all {
+            let arrival = self.live.as_ref().and_then(|live| live.arrival);
+            let begin = arrival.map_or(0, |arrival| arrival.running_time.max(0));
+            self.offset = Some(begin.saturating_sub(capture));
+        }
+        let mut pts = self.presentation(capture);
 
         let fragment_goes_back =
-            self.previous_start.take().is_some_and(|previous| self.fragment_start.saturating_add(offset) < previous);
+            self.previous_start.take().is_some_and(|previous| self.presentation(self.fragment_start) < previous);
+        let Some(state) = self.tracks.get(track).copied() else {
+            return Placement { pts: 0, discont: false };
+        };
         let known = state.fragment > 0;
         let track_goes_back = known && state.fragment != self.fragments && pts <= state.latest;
-        let discont = !first_of_all && (fragment_goes_back || track_goes_back);
-        if discont {
-            pts = self.end;
-            self.offset = Some(pts.saturating_sub(capture));
+        let goes_back = !first_of_all && (fragment_goes_back || track_goes_back);
+        if goes_back {
+            pts = self.resumption();
+            self.shift_to(pts, capture);
         }
+        let discont = std::mem::take(&mut self.discont) | goes_back;
 
+        let mut spacing = state.spacing;
         if known {
-            let spacing = pts.saturating_sub(state.previous).saturating_abs();
-            if spacing > 0 && state.fragment == self.fragments {
-                state.spacing = spacing;
+            let distance = pts.saturating_sub(state.previous).saturating_abs();
+            if distance > 0 && state.fragment == self.fragments {
+                spacing = distance;
             }
         }
         let lasts = duration
             .and_then(|duration| i64::try_from(duration).ok())
             .filter(|duration| *duration > 0)
-            .unwrap_or(state.spacing.max(SHORTEST_FRAME));
-        state.latest = if known { state.latest.max(pts) } else { pts };
-        state.previous = pts;
-        state.fragment = self.fragments;
+            .unwrap_or(spacing.max(SHORTEST_FRAME));
+        if let Some(state) = self.tracks.get_mut(track) {
+            let latest = if known { state.latest.max(pts) } else { pts };
+            *state = Track { fragment: self.fragments, latest, previous: pts, spacing };
+        }
         self.end = self.end.max(pts.saturating_add(lasts));
+        self.latest_capture = if first_of_all || goes_back { capture } else { self.latest_capture.max(capture) };
+        self.captured_until = self.latest_capture.saturating_add(lasts);
+        if let Some(Live { drift, arrival: Some(arrival) }) = &mut self.live {
+            drift.observe(pts, *arrival);
+        }
 
         // A frame shown before the first one delivered (a leading picture) has no time before 0 to go to.
         Placement { pts: u64::try_from(pts).unwrap_or(0), discont }
+    }
+
+    fn presentation(&self, capture: i64) -> i64 {
+        let gained = self.squeeze.map_or(0, |squeeze| squeeze.gained(capture));
+        capture.saturating_add(self.offset.unwrap_or(0)).saturating_sub(gained)
+    }
+
+    /// From now on, `capture` is presented at `presentation`.
+    fn shift_to(&mut self, presentation: i64, capture: i64) {
+        self.squeeze = None;
+        self.offset = Some(presentation.saturating_sub(capture));
+        if let Some(live) = &mut self.live {
+            live.drift.corrected();
+        }
+    }
+
+    /// Where a frame goes whose clock does not tell: at the end of the last one, but not later than it can be shown.
+    fn resumption(&self) -> i64 {
+        let Some(Live { drift, arrival: Some(arrival) }) = &self.live else { return self.end };
+        let as_usual = arrival.running_time.saturating_sub(drift.usual_lateness());
+        if as_usual.saturating_sub(self.end) > drift.limit() { as_usual } else { self.end }
+    }
+
+    /// Brings the clocks together again where they have parted.
+    fn correction(&mut self, start: i64) -> Option<i64> {
+        let offset = self.offset?;
+        if self.squeeze.is_some_and(|squeeze| !squeeze.is_over(self.latest_capture)) {
+            return None;
+        }
+        if let Some(squeeze) = self.squeeze.take() {
+            self.offset = Some(offset.saturating_sub(squeeze.excess));
+            if let Some(live) = &mut self.live {
+                live.drift.corrected();
+            }
+        }
+        let presentation = self.presentation(start);
+        let live = self.live.as_mut()?;
+        let arrival = live.arrival?;
+
+        // A producer whose clock was set forward would leave the pipeline waiting for as long.
+        let early = presentation.saturating_sub(arrival.running_time).saturating_add(live.drift.usual_lateness());
+        let gap = start.saturating_sub(self.captured_until);
+        if !arrival.waited && gap > CLOCK_SET && early > CLOCK_SET {
+            let resumption = self.resumption();
+            self.shift_to(resumption, start);
+            return Some(resumption.saturating_sub(presentation));
+        }
+
+        let drift = live.drift.judge(arrival.running_time)?;
+        live.drift.corrected();
+        if drift > 0 {
+            self.offset = self.offset.map(|offset| offset.saturating_add(drift));
+        } else {
+            // Behind all frames that have their place, so that none is overtaken.
+            let from = start.max(self.latest_capture.saturating_add(1));
+            self.squeeze = Some(Squeeze { from, excess: drift.saturating_neg() });
+        }
+        Some(drift)
     }
 }
 

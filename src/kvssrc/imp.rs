@@ -1,6 +1,7 @@
 //! BaseSrc and PushSrc virtual methods: wiring, and waiting that a flush can end.
 
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
+use std::time::Duration;
 
 use gst::glib;
 use gst::prelude::*;
@@ -14,6 +15,7 @@ use super::error::Error;
 use super::notice::Notice;
 use super::session::{Session, Step};
 use super::settings::{Plan, Settings};
+use crate::aws::ArrivalClock;
 use crate::fragment::Fragment;
 use crate::output::{self, Item};
 use crate::runtime::runtime;
@@ -90,6 +92,15 @@ impl ObjectImpl for KvsSrc {
 impl GstObjectImpl for KvsSrc {}
 
 impl ElementImpl for KvsSrc {
+    fn change_state(&self, transition: gst::StateChange) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        if transition == gst::StateChange::ReadyToPaused {
+            // The base class asks for it before it starts the source.
+            let live = lock(&self.settings).is_live();
+            self.obj().set_live(live);
+        }
+        self.parent_change_state(transition)
+    }
+
     fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
         static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
             gst::subclass::ElementMetadata::new(
@@ -137,6 +148,18 @@ impl BaseSrcImpl for KvsSrc {
         Ok(())
     }
 
+    fn query(&self, query: &mut gst::QueryRef) -> bool {
+        let gst::QueryViewMut::Latency(latency) = query.view_mut() else {
+            return BaseSrcImplExt::parent_query(self, query);
+        };
+        // The service keeps what nobody takes: downstream may hold as much as it likes.
+        let live = self.obj().is_live();
+        let settings = lock(&self.settings);
+        let minimum = if live { settings.latency() } else { Duration::ZERO };
+        latency.set(live, gst::ClockTime::try_from(minimum).unwrap_or_default(), gst::ClockTime::NONE);
+        true
+    }
+
     fn is_seekable(&self) -> bool {
         false
     }
@@ -172,7 +195,9 @@ impl KvsSrc {
             State::Reading(session) => Ok(session),
             State::Started(plan) => {
                 drop(state);
-                let session = runtime().map_err(Error::from).and_then(|runtime| Session::new(runtime.handle(), &plan));
+                let session = runtime()
+                    .map_err(Error::from)
+                    .and_then(|runtime| Session::new(runtime.handle(), &plan, self.arrival_clock()));
                 session.map(Box::new).map_err(|error| {
                     *lock(&self.state) = State::Ended;
                     self.fail(&error)
@@ -215,19 +240,29 @@ impl KvsSrc {
     fn receive(&self, session: &mut Session) -> Result<(), Stop> {
         let runtime = runtime().map_err(Error::from)?;
         let mut flushing = self.flushing.subscribe();
+        let base_time = self.obj().base_time().map_or(0, gst::ClockTime::nseconds);
         runtime.block_on(async {
             tokio::select! {
                 biased;
                 _ = flushing.wait_for(|flushing| *flushing) => Err(Stop::Flushing),
-                received = session.receive() => Ok(received?),
+                received = session.receive(base_time) => Ok(received?),
             }
         })
     }
 
-    /// Tells the application: of connections by element messages, of missing media by warnings.
+    /// The pipeline's clock, whichever that is when something comes.
+    fn arrival_clock(&self) -> ArrivalClock {
+        let element = self.obj().downgrade();
+        Arc::new(move || {
+            let clock = element.upgrade()?.clock()?;
+            Some(clock.time().nseconds())
+        })
+    }
+
+    /// Tells the application: of missing media by warnings, of all else by element messages.
     fn tell(&self, notice: &Notice) {
         gst::debug!(CAT, imp = self, "{notice}");
-        if let Some(structure) = notice.connection_message() {
+        if let Some(structure) = notice.message() {
             // Fails only where nobody has a bus to listen to.
             let _ = self.obj().post_message(gst::message::Element::builder(structure).src(&*self.obj()).build());
             return;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use tokio_retry2::strategy::{ExponentialFactorBackoff, jitter_with_bounds};
 
-use crate::aws::{self, Connection, Consumer, Received, StartSelector};
+use crate::aws::{self, Arrival, Connection, Consumer, Received, StartSelector};
 
 /// Back-off: full jitter below 100 ms, doubled with each failure, up to 30 s.
 const SHORTEST_DELAY_MS: u64 = 100;
@@ -32,7 +32,8 @@ pub enum Event {
     Connecting(u32),
     /// The service has agreed to it.
     Connected,
-    Bytes(Bytes),
+    /// Bytes, and when they came.
+    Bytes(Bytes, Option<Arrival>),
     /// The connection is over: cleanly, or with an error.
     Over(Option<aws::Error>),
     /// Nothing came for as long as the caller said.
@@ -84,7 +85,7 @@ impl Link {
                 };
                 match received {
                     Some(Ok(Received::Opened)) => Event::Connected,
-                    Some(Ok(Received::Bytes(bytes))) => Event::Bytes(bytes),
+                    Some(Ok(Received::Bytes(bytes, arrival))) => Event::Bytes(bytes, arrival),
                     Some(Err(error)) => self.over(Some(error)),
                     None => self.over(None),
                 }

@@ -12,8 +12,8 @@ use super::error::Error;
 use super::link::{Event, Link, Pace};
 use super::notice::Notice;
 use super::settings::{Patience, Plan};
-use crate::aws::{self, Consumer, Recovery, StartSelector};
-use crate::fragment::{self, Fragment, FrameReader, Header, Output, UnixTime};
+use crate::aws::{self, ArrivalClock, Consumer, Recovery, StartSelector};
+use crate::fragment::{self, Arrival, Fragment, FrameReader, Header, Output, UnixTime};
 use crate::output::{self, Item, Queue, TrackSelector, Writer};
 
 /// How long the head of a stream is watched for more of a range that is over.
@@ -72,14 +72,17 @@ enum Failure {
 }
 
 impl Session {
-    /// Nothing is asked of the service yet.
+    /// Nothing is asked of the service yet. A live reading is timed by `clock`.
     ///
     /// # Errors
     ///
     /// There is a checkpoint that cannot be used.
-    pub fn new(runtime: &Handle, plan: &Plan) -> Result<Self, Error> {
-        let consumer = Consumer::new(runtime, plan.request.clone());
+    pub fn new(runtime: &Handle, plan: &Plan, clock: ArrivalClock) -> Result<Self, Error> {
+        let consumer = Consumer::new(runtime, plan.request.clone(), plan.live.map(|_| clock));
         let mut frames = FrameReader::new(plan.range);
+        if let Some(live) = plan.live {
+            frames.follow(live.drift_limit());
+        }
         let accepted = plan.checkpoint.as_ref().map(Checkpoint::read).transpose()?.flatten();
         let start = match accepted {
             Some(fragment) => {
@@ -126,6 +129,9 @@ impl Session {
             match self.frames.next() {
                 Ok(Some(Output::Start(fragment))) => {
                     self.progress();
+                    if let Some(correction) = self.frames.take_correction() {
+                        self.notices.push_back(Notice::Corrected { correction });
+                    }
                     if fragment.after_loss {
                         let from = self.frames.captured_until();
                         self.notices.push_back(Notice::Missing { from, to: fragment.start() });
@@ -173,12 +179,13 @@ impl Session {
         Ok(())
     }
 
-    /// Waits for the next thing that the connection brings. Nothing is lost where the future is dropped.
+    /// Waits for the next thing that the connection brings. Nothing is lost where the future is dropped. `base_time` is
+    /// what the reading's clock showed at running time 0, in ns.
     ///
     /// # Errors
     ///
     /// The connection failed in a way that no other connection would mend.
-    pub async fn receive(&mut self) -> Result<(), Error> {
+    pub async fn receive(&mut self, base_time: u64) -> Result<(), Error> {
         // Time in which nobody waited, as while the pipeline was paused, is no time in which nothing came.
         self.idle_since += self.waited_until.elapsed();
         self.waited_until = Instant::now();
@@ -195,7 +202,14 @@ impl Session {
                 }
                 self.notices.push_back(Notice::Connected);
             }
-            Event::Bytes(bytes) => self.frames.push(bytes),
+            Event::Bytes(bytes, arrival) => {
+                if let Some(aws::Arrival { time, waited }) = arrival {
+                    // What came before the clock was started anew, as by a pause, came before running time 0.
+                    let running_time = 0_i64.saturating_add_unsigned(time).saturating_sub_unsigned(base_time);
+                    self.frames.arrived(Arrival { running_time, waited });
+                }
+                self.frames.push(bytes);
+            }
             Event::Over(None) => self.ended = self.over(Failure::Clean)?,
             Event::Over(Some(error)) => self.ended = self.over(Failure::Call(error))?,
             Event::Idle => self.ended = true,

@@ -16,7 +16,7 @@ use crate::aws::{Authorities, InvalidAuthorities, InvalidStream, Request, StartS
 use crate::fragment::{Clock, FragmentNumber, InvalidTime, Range, UnixTime};
 use crate::output::TrackSelector;
 
-pub use self::limits::Patience;
+pub use self::limits::{Live, Patience};
 
 /// Where to begin, as the property spells it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
@@ -51,6 +51,7 @@ pub struct Settings {
     end_timestamp: Option<String>,
     track: Option<String>,
     checkpoint_location: Option<String>,
+    is_live: Option<bool>,
     ca_file: Option<String>,
     limits: Limits,
 }
@@ -62,6 +63,8 @@ pub struct Plan {
     pub range: Range,
     pub track: Option<TrackSelector>,
     pub patience: Patience,
+    /// Set where frames are watched as they come.
+    pub live: Option<Live>,
     pub checkpoint: Option<Checkpoint>,
 }
 
@@ -165,6 +168,16 @@ impl Settings {
                 )
                 .build(),
             ];
+            properties.push(
+                glib::ParamSpecBoolean::builder("is-live")
+                    .nick("Is live")
+                    .blurb(
+                        "Whether frames are timed by when they come, in a pipeline that does not wait for them (default: \
+                         true with start-selector=now and neither end-timestamp nor checkpoint-location)",
+                    )
+                    .mutable_ready()
+                    .build(),
+            );
             properties.extend(CredentialProperties::properties());
             properties.extend(Limits::properties());
             properties
@@ -183,6 +196,10 @@ impl Settings {
             let Ok(selector) = value.get() else { return false };
             self.start_selector = selector;
             return true;
+        }
+        if name == "is-live" {
+            self.is_live = value.get().ok();
+            return self.is_live.is_some();
         }
         match (self.text_mut(name), value.get::<Option<String>>()) {
             (Some(text), Ok(value)) => {
@@ -207,6 +224,7 @@ impl Settings {
             "track" => self.track.to_value(),
             "checkpoint-location" => self.checkpoint_location.to_value(),
             "ca-file" => self.ca_file.to_value(),
+            "is-live" => self.is_live().to_value(),
             _ => return self.credentials.get(name).or_else(|| self.limits.get(name)),
         })
     }
@@ -249,7 +267,21 @@ impl Settings {
             range: Range { clock, end },
             track: self.track.as_deref().and_then(TrackSelector::new),
             patience: self.limits.patience(),
+            live: self.is_live().then(|| self.limits.live()),
         })
+    }
+
+    /// Whether frames are timed by when they come: as it was set, else where nothing but what comes is asked for.
+    pub fn is_live(&self) -> bool {
+        self.is_live.unwrap_or_else(|| {
+            let now = matches!(self.start(), Ok(StartSelector::Now));
+            now && self.end_timestamp.is_none() && self.checkpoint_location.is_none()
+        })
+    }
+
+    /// How much later than they come the frames of a live stream are shown.
+    pub fn latency(&self) -> std::time::Duration {
+        self.limits.live().latency
     }
 
     /// The stream as it was set.

@@ -182,6 +182,14 @@ impl Reader {
         *self = Self::default();
     }
 
+    /// Forgets what was pushed, but not that it stands in a Segment of unknown size: the next byte pushed is the first of
+    /// a Cluster, of another of its elements, or of a document.
+    pub fn restart(&mut self) {
+        self.reset();
+        self.segment.end = u64::MAX;
+        self.enter(Level::Segment);
+    }
+
     #[cold]
     fn fail(&mut self, error: Error) -> Result<Option<Element>, Error> {
         self.queue = Queue::default();

@@ -2,6 +2,9 @@
 
 use crate::mkv::Pieces;
 
+/// The clock of a reference timestamp: nanoseconds since 1970.
+const UNIX_TIME: &str = "timestamp/x-unix";
+
 /// A buffer of the pieces' memory.
 pub(super) fn from_pieces(pieces: Pieces) -> gst::Buffer {
     match pieces {
@@ -53,7 +56,27 @@ pub(super) fn capture_time(buffer: &mut gst::Buffer, caps: &gst::Caps, time: i64
     }
 }
 
+/// When the producer captured the buffer, in ns since 1970, where it says so.
+pub(crate) fn captured(buffer: &gst::BufferRef) -> Option<u64> {
+    let mut metas = buffer.iter_meta::<gst::ReferenceTimestampMeta>();
+    metas.find(|meta| is_unix_time(meta.reference())).map(|meta| meta.timestamp().nseconds())
+}
+
+/// Whether the meta is what [`captured`] reads.
+pub(crate) fn is_capture_time(meta: &gst::MetaRef<gst::Meta>) -> bool {
+    meta.downcast_ref::<gst::ReferenceTimestampMeta>().is_some_and(|meta| is_unix_time(meta.reference()))
+}
+
+/// As [`capture_time`], with the caps of [`unix_time_caps`].
+pub(crate) fn set_captured(buffer: &mut gst::Buffer, time: i64, duration: Option<u64>) {
+    capture_time(buffer, &unix_time_caps(), time, duration);
+}
+
 /// The caps that mark a reference timestamp as nanoseconds since 1970.
 pub(super) fn unix_time_caps() -> gst::Caps {
-    gst::Caps::new_empty_simple("timestamp/x-unix")
+    gst::Caps::new_empty_simple(UNIX_TIME)
+}
+
+fn is_unix_time(reference: &gst::CapsRef) -> bool {
+    reference.structure(0).is_some_and(|structure| structure.name() == UNIX_TIME)
 }

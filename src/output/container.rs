@@ -139,7 +139,8 @@ pub(super) fn caps(header: &Header) -> gst::Caps {
     variant_caps(if audio && !video { "audio/x-matroska" } else { "video/x-matroska" })
 }
 
-pub(super) fn template_caps() -> gst::Caps {
+/// The caps of every stream that [`ContainerWriter`] writes, for a pad template.
+pub fn template_caps() -> gst::Caps {
     let mut caps = variant_caps("video/x-matroska");
     caps.merge(variant_caps("audio/x-matroska"));
     caps

@@ -126,7 +126,7 @@ mod tests {
     use crate::mkv;
 
     fn fragment(number: Option<&str>, producer: i64, behind: Option<u64>) -> Fragment {
-        let tracks = mkv::Tracks::default();
+        let tracks = mkv::Tracks { tracks: Vec::new(), raw: bytes::Bytes::new() };
         Fragment {
             header: Arc::new(Header { document: Document::default(), info: mkv::Info::default(), tracks }),
             number: number.and_then(FragmentNumber::new),

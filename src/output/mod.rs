@@ -13,8 +13,9 @@ use std::sync::Arc;
 
 use crate::fragment::{Fragment, Header, TimedBlock};
 
+pub(crate) use buffer::{captured, is_capture_time, set_captured};
 pub use caps::elementary_template_caps;
-pub use container::ContainerWriter;
+pub use container::{ContainerWriter, template_caps as container_template_caps};
 pub use error::Error;
 pub use fragment_meta::FragmentMeta;
 pub use negotiation::{TrackSelector, choose};

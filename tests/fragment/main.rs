@@ -3,4 +3,5 @@
 #[path = "../kvssrc/body.rs"]
 mod body;
 mod ends;
+mod live;
 mod resume;

@@ -12,6 +12,8 @@ mod fragment_meta;
 mod gaps;
 mod judges;
 mod lines;
+mod live;
+mod loss;
 mod range;
 mod relay;
 mod secrets;

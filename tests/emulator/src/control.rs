@@ -1,12 +1,15 @@
 //! The control plane: CreateStream, DescribeStream, ListStreams, GetDataEndpoint.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
 use crate::error::{Error, ServiceError};
 use crate::server::Context;
-use crate::store::{Stream, StreamSettings};
-use std::sync::Arc;
+use crate::store::StreamSettings;
+use crate::stream::Stream;
 
 const API_NAMES: [&str; 8] = [
     "PUT_MEDIA",
@@ -21,16 +24,27 @@ const API_NAMES: [&str; 8] = [
 
 const MOST_RESULTS: u64 = 10_000;
 
+/// Ten years.
+const LONGEST_RETENTION_HOURS: u64 = 87_600;
+
 pub(crate) fn create_stream(context: &Context, body: &Value) -> Result<Value, ServiceError> {
     let name = text(body, "StreamName")?.ok_or_else(|| ServiceError::invalid_argument("StreamName is required."))?;
-    let retention = body.get("DataRetentionInHours").map_or(Some(0), Value::as_u64);
+    let retention = match body.get("DataRetentionInHours") {
+        None | Some(Value::Null) => Some(0),
+        Some(value) => value.as_u64().filter(|hours| *hours <= LONGEST_RETENTION_HOURS),
+    };
+    let media_type = text(body, "MediaType")?;
+    if media_type.is_some_and(|media_type| !is_media_type(media_type)) {
+        return Err(ServiceError::invalid_argument("MediaType must be media types with commas between them."));
+    }
     let settings = StreamSettings {
         device_name: text(body, "DeviceName")?.map(str::to_owned),
-        media_type: text(body, "MediaType")?.map(str::to_owned),
+        media_type: media_type.map(str::to_owned),
         kms_key_id: text(body, "KmsKeyId")?.map(str::to_owned),
         retention_hours: retention.ok_or_else(|| {
-            ServiceError::invalid_argument("DataRetentionInHours must be an integer that is not negative.")
+            ServiceError::invalid_argument("DataRetentionInHours must be an integer between 0 and 87600.")
         })?,
+        ..StreamSettings::default()
     };
     let stream = context.store.create(&context.region, name, settings).map_err(|error| match error {
         Error::StreamExists(_) => {
@@ -39,6 +53,9 @@ pub(crate) fn create_stream(context: &Context, body: &Value) -> Result<Value, Se
         }
         error => ServiceError::invalid_argument(error.to_string()),
     })?;
+    let hours = stream.settings.retention_hours;
+    // With 0 hours the service still keeps fragments in a buffer, for GetMedia alone; here it has no end.
+    stream.set_retention((hours > 0).then(|| Duration::from_secs(hours * 3600)));
     Ok(json!({ "StreamARN": stream.arn }))
 }
 
@@ -64,7 +81,8 @@ pub(crate) fn list_streams(context: &Context, body: &Value) -> Result<Value, Ser
             text(condition, "ComparisonValue")?.unwrap_or_default()
         }
     };
-    let after = text(body, "NextToken")?.map(read_token).transpose()?;
+    let invalid_token = || ServiceError::invalid_argument("NextToken is not one that ListStreams gave.");
+    let after = text(body, "NextToken")?.map(|token| read_token(token).ok_or_else(invalid_token)).transpose()?;
     let mut found: Vec<_> =
         context.store.list(after.as_deref()).into_iter().filter(|stream| stream.name.starts_with(prefix)).collect();
     let more = found.len() as u64 > most;
@@ -79,7 +97,7 @@ pub(crate) fn get_data_endpoint(context: &Context, body: &Value, authority: &str
     if !API_NAMES.contains(&name) {
         return Err(ServiceError::invalid_argument(format!("{name} is no APIName.")));
     }
-    find_stream(context, body)?;
+    find_active_stream(context, body)?;
     Ok(json!({ "DataEndpoint": context.endpoint(authority) }))
 }
 
@@ -98,6 +116,12 @@ pub(crate) fn find_stream(context: &Context, body: &Value) -> Result<Arc<Stream>
         (None, None) => return Err(ServiceError::invalid_argument("Either StreamName or StreamARN is required.")),
     };
     found.ok_or_else(ServiceError::stream_not_found)
+}
+
+/// The same where media can be read and put.
+pub(crate) fn find_active_stream(context: &Context, body: &Value) -> Result<Arc<Stream>, ServiceError> {
+    let stream = find_stream(context, body)?;
+    if stream.status().is_usable() { Ok(stream) } else { Err(ServiceError::stream_not_found()) }
 }
 
 /// The stream's name in `arn:aws:kinesisvideo:REGION:ACCOUNT:stream/NAME/CREATED`.
@@ -119,14 +143,23 @@ fn stream_info(context: &Context, stream: &Stream) -> Value {
         "MediaType": settings.media_type,
         "KmsKeyId": settings.kms_key_id.clone().unwrap_or_else(default_key),
         "Version": stream.version,
-        "Status": "ACTIVE",
+        "Status": stream.status().name(),
         "CreationTime": stream.created as f64 / 1000.0,
         "DataRetentionInHours": settings.retention_hours,
     })
 }
 
+/// Whether a text is media types with commas between them, as the model's pattern has them.
+fn is_media_type(text: &str) -> bool {
+    let word = |part: &str| {
+        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.+".contains(&byte))
+    };
+    let pair = |one: &str| one.split_once('/').is_some_and(|(left, right)| word(left) && word(right));
+    text.len() <= 128 && text.split(',').all(pair)
+}
+
 /// A member that must be a text where it is given.
-fn text<'a>(body: &'a Value, name: &str) -> Result<Option<&'a str>, ServiceError> {
+pub(crate) fn text<'a>(body: &'a Value, name: &str) -> Result<Option<&'a str>, ServiceError> {
     match body.get(name) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
@@ -137,17 +170,23 @@ fn text<'a>(body: &'a Value, name: &str) -> Result<Option<&'a str>, ServiceError
     }
 }
 
-/// A token names the last stream of its page, in hexadecimal digits.
-fn write_token(name: &str) -> String {
-    name.bytes().map(|byte| format!("{byte:02x}")).collect()
+/// Milliseconds since 1970 of a timestamp in seconds.
+pub(crate) fn milliseconds(timestamp: &Value) -> Option<u64> {
+    let seconds = timestamp.as_f64().filter(|seconds| *seconds >= 0.0)?;
+    Some((seconds * 1000.0).round() as u64)
 }
 
-fn read_token(token: &str) -> Result<String, ServiceError> {
-    let invalid = || ServiceError::invalid_argument("NextToken is not one that ListStreams gave.");
+/// A token says where the next page begins (ListStreams: behind which stream), in hexadecimal digits.
+pub(crate) fn write_token(text: &str) -> String {
+    text.bytes().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What a token says; `None` where it is none.
+pub(crate) fn read_token(token: &str) -> Option<String> {
     let pairs = token.as_bytes().chunks(2);
     let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
     let bytes = pairs.map(byte).collect::<Option<Vec<u8>>>().filter(|_| token.len().is_multiple_of(2));
-    bytes.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(invalid)
+    String::from_utf8(bytes?).ok()
 }
 
 #[cfg(test)]
@@ -164,9 +203,19 @@ mod tests {
     }
 
     #[test]
+    fn a_media_type_has_two_parts() {
+        for text in ["video/h264", "video/h264,audio/aac", "video/x-h.265+x"] {
+            assert!(is_media_type(text), "{text}");
+        }
+        for text in ["", "video", "video/", "/h264", "video/h264,", "video/h 264", &"video/h264,".repeat(20)] {
+            assert!(!is_media_type(text), "{text}");
+        }
+    }
+
+    #[test]
     fn a_token_is_read_back() {
-        assert_eq!(read_token(&write_token("camera_7.front")).unwrap(), "camera_7.front");
-        assert!(read_token("abc").is_err());
-        assert!(read_token("zz").is_err());
+        assert_eq!(read_token(&write_token("camera_7.front")).as_deref(), Some("camera_7.front"));
+        assert_eq!(read_token("abc"), None);
+        assert_eq!(read_token("zz"), None);
     }
 }

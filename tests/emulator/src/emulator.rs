@@ -1,7 +1,6 @@
-//! The handle that a test or a program holds: starts an emulator, fills it, looks into it, stops it.
+//! The handle that a test or a program holds: fills an emulator, looks into it, stops it.
 
-use std::io::Write;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,135 +8,22 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tempfile::NamedTempFile;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
-use tokio_rustls::TlsAcceptor;
 
-use crate::credentials::Credentials;
+use crate::builder::{Builder, Ca};
 use crate::error::Error;
-use crate::fault::{Fault, Faults, Repeat};
+use crate::fault::{Fault, Repeat};
 use crate::fragment::{Fragment, FragmentInfo, NewFragment};
+use crate::import;
 use crate::keys::{KeyRing, Keys};
 use crate::live::Recording;
-use crate::record::{Records, RequestRecord};
-use crate::server::{self, Context};
-use crate::store::{Store, Stream, StreamSettings};
-use crate::{import, tls};
-
-/// How an emulator is to be.
-#[derive(Clone, Debug)]
-pub struct Builder {
-    address: SocketAddr,
-    region: String,
-    credentials: Credentials,
-    tls: bool,
-    http2: bool,
-    end_at_head: bool,
-}
-
-impl Builder {
-    /// Where to listen; a free port of 127.0.0.1 else.
-    pub fn listen(mut self, address: SocketAddr) -> Self {
-        self.address = address;
-        self
-    }
-
-    /// The region that requests must be signed for; us-west-2 else.
-    pub fn region(mut self, region: impl Into<String>) -> Self {
-        self.region = region.into();
-        self
-    }
-
-    /// The keys that requests must be signed with; the demonstration's else.
-    pub fn credentials(mut self, access_key: impl Into<String>, secret_key: impl Into<String>) -> Self {
-        self.credentials.access_key = access_key.into();
-        self.credentials.secret_key = secret_key.into();
-        self
-    }
-
-    /// The session token that requests must carry; none else.
-    pub fn session_token(mut self, token: impl Into<String>) -> Self {
-        self.credentials.session_token = Some(token.into());
-        self
-    }
-
-    /// Whether to speak TLS, with HTTP/2 and HTTP/1.1 offered.
-    pub fn tls(mut self, tls: bool) -> Self {
-        self.tls = tls;
-        self
-    }
-
-    /// Whether HTTP/2 is offered under TLS; it is else.
-    pub fn http2(mut self, http2: bool) -> Self {
-        self.http2 = http2;
-        self
-    }
-
-    /// Whether GetMedia's body ends cleanly where nothing more is stored, instead of waiting for more.
-    pub fn end_at_head(mut self, end: bool) -> Self {
-        self.end_at_head = end;
-        self
-    }
-
-    /// Starts it on a thread of its own.
-    pub fn start(self) -> Result<Emulator, Error> {
-        let listener = TcpListener::bind(self.address).map_err(Error::io(format!("listening on {}", self.address)))?;
-        listener.set_nonblocking(true).map_err(Error::io("preparing the socket"))?;
-        let address = listener.local_addr().map_err(Error::io("reading the socket's address"))?;
-        let identity = self.tls.then(|| tls::identity(self.http2)).transpose()?;
-        let ca = identity.as_ref().map(|identity| Ca::new(&identity.ca_pem)).transpose()?;
-        let acceptor = identity.map(|identity| TlsAcceptor::from(identity.config));
-        let context = Arc::new(Context {
-            region: self.region,
-            keys: Arc::new(KeyRing::new(self.credentials)),
-            end_at_head: self.end_at_head,
-            address,
-            tls: self.tls,
-            store: Store::default(),
-            faults: Faults::default(),
-            records: Records::default(),
-            sent: Arc::default(),
-        });
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(Error::io("starting the runtime"))?;
-        let listener = {
-            let _inside = runtime.enter();
-            tokio::net::TcpListener::from_std(listener).map_err(Error::io("preparing the socket"))?
-        };
-        let handle = runtime.handle().clone();
-        let (stop, stopped) = oneshot::channel::<()>();
-        let serving = server::serve(Arc::clone(&context), listener, acceptor);
-        let thread = std::thread::Builder::new()
-            .name("kvs-emulator".to_owned())
-            .spawn(move || {
-                runtime.block_on(async {
-                    tokio::select! {
-                        () = serving => {}
-                        _ = stopped => {}
-                    }
-                });
-                // Dropping the runtime closes every connection.
-            })
-            .map_err(Error::io("starting the emulator's thread"))?;
-        Ok(Emulator { context, ca, runtime: handle, stop: Some(stop), thread: Some(thread) })
-    }
-}
-
-struct Ca {
-    pem: String,
-    file: NamedTempFile,
-}
-
-impl Ca {
-    fn new(pem: &str) -> Result<Self, Error> {
-        let mut file = NamedTempFile::with_suffix(".pem").map_err(Error::io("making a file for the authority"))?;
-        file.write_all(pem.as_bytes()).map_err(Error::io("writing the authority"))?;
-        Ok(Self { pem: pem.to_owned(), file })
-    }
-}
+use crate::long::LongStream;
+use crate::number::FragmentNumber;
+use crate::record::{Operation, RequestRecord};
+use crate::server::Context;
+use crate::store::{StreamSettings, StreamStatus};
+use crate::stream::{MissingStart, Stream};
 
 /// A local Kinesis Video Streams. Dropping it stops it and closes its connections.
 pub struct Emulator {
@@ -151,14 +37,17 @@ pub struct Emulator {
 impl Emulator {
     /// An emulator on a free port of 127.0.0.1, without TLS, in us-west-2, with the demonstration's keys.
     pub fn builder() -> Builder {
-        Builder {
-            address: SocketAddr::from(([127, 0, 0, 1], 0)),
-            region: "us-west-2".to_owned(),
-            credentials: Credentials::default(),
-            tls: false,
-            http2: true,
-            end_at_head: false,
-        }
+        Builder::default()
+    }
+
+    pub(crate) fn running(
+        context: Arc<Context>,
+        ca: Option<Ca>,
+        runtime: Handle,
+        stop: oneshot::Sender<()>,
+        thread: JoinHandle<()>,
+    ) -> Self {
+        Self { context, ca, runtime, stop: Some(stop), thread: Some(thread) }
     }
 
     /// The URL of the control plane and of every data endpoint.
@@ -214,13 +103,28 @@ impl Emulator {
 
     /// A file with that certificate, there as long as the emulator; `None` without TLS.
     pub fn ca_file(&self) -> Option<&Path> {
-        self.ca.as_ref().map(|ca| ca.file.path())
+        self.ca.as_ref().map(Ca::path)
     }
 
     /// Makes an empty stream; answers its ARN.
     pub fn create_stream(&self, name: &str) -> Result<String, Error> {
-        let stream = self.context.store.create(&self.context.region, name, StreamSettings::default())?;
-        Ok(stream.arn.clone())
+        self.create_stream_with(name, StreamSettings::default())
+    }
+
+    /// The same with what DescribeStream is to say of it.
+    pub fn create_stream_with(&self, name: &str, settings: StreamSettings) -> Result<String, Error> {
+        Ok(self.context.store.create(&self.context.region, name, settings)?.arn.clone())
+    }
+
+    /// Deletes a stream at once; who reads it reaches its end.
+    pub fn delete_stream(&self, name: &str) -> Result<(), Error> {
+        if self.context.store.remove(name) { Ok(()) } else { Err(Error::NoStream(name.to_owned())) }
+    }
+
+    /// What a stream is doing from now on.
+    pub fn set_status(&self, name: &str, status: StreamStatus) -> Result<(), Error> {
+        self.stream_named(name)?.set_status(status);
+        Ok(())
     }
 
     /// A stream's ARN.
@@ -264,6 +168,11 @@ impl Emulator {
         Ok(OpenFragment::begin(stream, fragment))
     }
 
+    /// Lets a stream, which is made where it is missing, begin with a long one; what is put later follows.
+    pub fn put_long_stream(&self, name: &str, long: LongStream) -> Result<(), Error> {
+        self.context.store.get_or_create(&self.context.region, name)?.set_long(long)
+    }
+
     /// From now on GetMedia answers exactly this body, whatever the selector; the stream is made where it is missing.
     pub fn serve_verbatim(&self, name: &str, body: impl Into<Bytes>) -> Result<(), Error> {
         let stream = self.context.store.get_or_create(&self.context.region, name)?;
@@ -286,9 +195,50 @@ impl Emulator {
         Ok(())
     }
 
+    /// How long fragments of a stream are kept, from their server timestamp on; `None`, as it is else, keeps them all.
+    /// A connection that reads one goes on behind it with the earliest there is.
+    pub fn set_retention(&self, name: &str, retention: Option<Duration>) -> Result<(), Error> {
+        self.stream_named(name)?.set_retention(retention);
+        Ok(())
+    }
+
+    /// Deletes the fragments with these numbers at once; tells how many were there.
+    pub fn delete_fragments(&self, name: &str, numbers: &[FragmentNumber]) -> Result<usize, Error> {
+        Ok(self.stream_named(name)?.delete(|_, number| numbers.contains(number)))
+    }
+
+    /// Deletes at once every fragment up to and with a number; tells how many there were.
+    pub fn delete_fragments_up_to(&self, name: &str, last: &FragmentNumber) -> Result<usize, Error> {
+        Ok(self.stream_named(name)?.delete(|_, number| number <= last))
+    }
+
+    /// Deletes the oldest so many fragments at once; tells how many there were.
+    pub fn delete_oldest_fragments(&self, name: &str, count: usize) -> Result<usize, Error> {
+        Ok(self.stream_named(name)?.delete(|index, _| index < count))
+    }
+
+    /// How long a fragment is whole before ListFragments lists it and GetMediaForFragmentList finds it; at once else.
+    pub fn set_archive_delay(&self, name: &str, delay: Duration) -> Result<(), Error> {
+        self.stream_named(name)?.set_archive_delay(delay);
+        Ok(())
+    }
+
+    /// What GetMedia of this stream answers to a start behind a fragment that is not there, whatever the emulator's own
+    /// choice.
+    pub fn set_missing_start(&self, name: &str, missing: MissingStart) -> Result<(), Error> {
+        self.stream_named(name)?.set_missing_start(missing);
+        Ok(())
+    }
+
     /// Adds a fault behind those that wait for this stream ([`crate::ANY_STREAM`] for all).
     pub fn set_fault(&self, name: &str, fault: Fault, repeat: Repeat) {
         self.context.faults.set(name, fault, repeat);
+    }
+
+    /// The same for any operation, whichever the fault would strike by itself: a fault of a body strikes the answer of
+    /// ListFragments or GetMediaForFragmentList so.
+    pub fn set_fault_on(&self, name: &str, operation: Operation, fault: Fault, repeat: Repeat) {
+        self.context.faults.set_on(name, operation, fault, repeat);
     }
 
     /// Forgets the faults that wait for this stream.
@@ -313,7 +263,7 @@ impl Emulator {
 
     /// A stream's fragments, in order of their numbers.
     pub fn fragments(&self, name: &str) -> Result<Vec<FragmentInfo>, Error> {
-        Ok(self.stream_named(name)?.fragments().iter().map(|fragment| fragment.info()).collect())
+        Ok(self.stream_named(name)?.infos())
     }
 
     fn stream_named(&self, name: &str) -> Result<Arc<Stream>, Error> {

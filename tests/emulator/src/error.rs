@@ -31,6 +31,9 @@ pub enum Error {
     /// The stream exists already.
     #[error("a stream named {0} exists already")]
     StreamExists(String),
+    /// A long stream must be all that a stream begins with.
+    #[error("the stream {0} has fragments already")]
+    NotEmpty(String),
     /// A stream's name that the service would refuse.
     #[error("{0:?} is no stream name: 1 to 256 of a-z, A-Z, 0-9, '_', '.', '-'")]
     BadName(String),

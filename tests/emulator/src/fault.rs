@@ -13,13 +13,13 @@ pub const ANY_STREAM: &str = "*";
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// GetMedia's body breaks off after so many bytes: the connection is reset without an end.
+    /// A body breaks off after so many bytes: the connection is reset without an end.
     CutAfter(u64),
-    /// GetMedia's body sends nothing more after so many bytes and stays open.
+    /// A body sends nothing more after so many bytes and stays open.
     StallAfter(u64),
-    /// GetMedia's body ends cleanly after so many whole fragments, as the service does after 45 minutes.
+    /// A body of media ends cleanly after so many whole fragments, as the service does after 45 minutes.
     EndAfterFragments(u64),
-    /// After so many whole fragments GetMedia's body carries the error tags and ends.
+    /// After so many whole fragments a body of media carries the error tags and ends.
     BodyErrorTag {
         /// `AWS_KINESISVIDEO_ERROR_CODE`.
         code: String,
@@ -28,6 +28,13 @@ pub enum Fault {
         /// Whole fragments before it.
         after: u64,
     },
+    /// A body comes slowly.
+    Slow {
+        /// Bytes a second.
+        bytes_per_second: u64,
+    },
+    /// GetMediaForFragmentList does not find the fragment at this place of its list, counted from 0, this time.
+    MissingFragment(u64),
     /// The operation answers an error.
     Http {
         /// Whose answer it is.
@@ -55,6 +62,7 @@ impl Fault {
     fn operation(&self) -> Operation {
         match self {
             Self::Http { operation, .. } | Self::HangRequest { operation } => *operation,
+            Self::MissingFragment(_) => Operation::GetMediaForFragmentList,
             _ => Operation::GetMedia,
         }
     }
@@ -67,20 +75,35 @@ pub enum Repeat {
     Once,
     /// So many fitting requests.
     Times(u32),
+    /// The fitting request with this number alone, counted from 1 from now on; those before it pass.
+    Nth(u32),
     /// Every fitting request until it is cleared.
     Always,
 }
 
+/// A fault that waits for its request.
+struct Waiting {
+    operation: Operation,
+    fault: Fault,
+    repeat: Repeat,
+}
+
 #[derive(Default)]
 pub(crate) struct Faults {
-    by_stream: Mutex<HashMap<String, Vec<(Fault, Repeat)>>>,
+    by_stream: Mutex<HashMap<String, Vec<Waiting>>>,
 }
 
 impl Faults {
     /// Adds a fault behind those that wait already.
     pub fn set(&self, stream: &str, fault: Fault, repeat: Repeat) {
-        if repeat != Repeat::Times(0) {
-            lock(&self.by_stream).entry(stream.to_owned()).or_default().push((fault, repeat));
+        self.set_on(stream, fault.operation(), fault, repeat);
+    }
+
+    /// The same for an operation that the fault would not strike by itself.
+    pub fn set_on(&self, stream: &str, operation: Operation, fault: Fault, repeat: Repeat) {
+        if !matches!(repeat, Repeat::Times(0) | Repeat::Nth(0)) {
+            let waiting = Waiting { operation, fault, repeat };
+            lock(&self.by_stream).entry(stream.to_owned()).or_default().push(waiting);
         }
     }
 
@@ -93,13 +116,20 @@ impl Faults {
         let mut by_stream = lock(&self.by_stream);
         for name in stream.into_iter().chain([ANY_STREAM]) {
             let Some(waiting) = by_stream.get_mut(name) else { continue };
-            let Some(index) = waiting.iter().position(|(fault, _)| fault.operation() == operation) else { continue };
-            let (fault, repeat) = &mut waiting[index];
-            let struck = fault.clone();
-            match repeat {
+            let strikes = |waiting: &mut Waiting| match &mut waiting.repeat {
+                _ if waiting.operation != operation => false,
+                Repeat::Nth(number @ 2..) => {
+                    *number -= 1;
+                    false
+                }
+                _ => true,
+            };
+            let Some(index) = waiting.iter_mut().position(strikes) else { continue };
+            let struck = waiting[index].fault.clone();
+            match &mut waiting[index].repeat {
                 Repeat::Always => {}
                 Repeat::Times(times @ 2..) => *times -= 1,
-                Repeat::Once | Repeat::Times(_) => {
+                Repeat::Once | Repeat::Times(_) | Repeat::Nth(_) => {
                     waiting.remove(index);
                 }
             }
@@ -125,6 +155,18 @@ mod tests {
         assert_eq!(strikes, [cut(1), cut(2), cut(2), stall.clone(), stall]);
         assert_eq!(faults.strike(Some("b"), Operation::GetMedia), None);
         faults.clear("a");
+        assert_eq!(faults.strike(Some("a"), Operation::GetMedia), None);
+    }
+
+    #[test]
+    fn a_fault_strikes_one_request_by_its_number() {
+        let faults = Faults::default();
+        let operation = Operation::ListFragments;
+        faults.set_on("a", operation, Fault::CutAfter(0), Repeat::Nth(0));
+        faults.set_on("a", operation, Fault::CutAfter(3), Repeat::Nth(3));
+        faults.set_on("a", operation, Fault::CutAfter(2), Repeat::Nth(2));
+        let strikes: Vec<_> = (0..5).map(|_| faults.strike(Some("a"), operation)).collect();
+        assert_eq!(strikes, [None, Some(Fault::CutAfter(2)), Some(Fault::CutAfter(3)), None, None]);
         assert_eq!(faults.strike(Some("a"), Operation::GetMedia), None);
     }
 

@@ -69,6 +69,8 @@ enum BodyState {
     Open,
     Complete {
         duration: u64,
+        /// When it was, in milliseconds since 1970.
+        since: u64,
     },
     Failed,
 }
@@ -111,7 +113,7 @@ impl Fragment {
     }
 
     pub fn finish(&self, duration: u64) {
-        lock(&self.body).state = BodyState::Complete { duration };
+        lock(&self.body).state = BodyState::Complete { duration, since: store::now() };
     }
 
     pub fn fail(&self) {
@@ -121,7 +123,15 @@ impl Fragment {
     /// Milliseconds; `None` while it is being put.
     pub fn duration(&self) -> Option<u64> {
         match lock(&self.body).state {
-            BodyState::Complete { duration } => Some(duration),
+            BodyState::Complete { duration, .. } => Some(duration),
+            BodyState::Open | BodyState::Failed => None,
+        }
+    }
+
+    /// Since when it is whole, in milliseconds since 1970; `None` while it is being put.
+    pub fn whole_since(&self) -> Option<u64> {
+        match lock(&self.body).state {
+            BodyState::Complete { since, .. } => Some(since),
             BodyState::Open | BodyState::Failed => None,
         }
     }
@@ -209,7 +219,7 @@ pub(crate) fn bare_header() -> Bytes {
 }
 
 /// Seconds since 1970 with three decimals, as the service writes timestamps.
-fn seconds(milliseconds: u64) -> String {
+pub(crate) fn seconds(milliseconds: u64) -> String {
     format!("{}.{:03}", milliseconds / 1000, milliseconds % 1000)
 }
 

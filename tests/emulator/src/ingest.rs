@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::emulator::OpenFragment;
 use crate::fragment::NewFragment;
 use crate::matroska::{self, BlockHead, Cursor, Header, id};
-use crate::store::Stream;
+use crate::stream::Stream;
 
 /// The largest fragment, in bytes.
 const LARGEST: usize = 50_000_000;
@@ -394,7 +394,7 @@ mod tests {
             acknowledgements.extend(ingest.push(piece).0);
         }
         acknowledgements.extend(ingest.end().0);
-        let stored = ingest.stream.fragments().iter().map(|fragment| fragment.media()).collect();
+        let stored = ingest.stream.stored().iter().map(|fragment| fragment.media()).collect();
         let events = acknowledgements.iter().map(|line| line["EventType"].to_string()).collect();
         (stored, events)
     }
@@ -423,7 +423,7 @@ mod tests {
                 }
                 // Whatever came of it, nothing is left open.
                 assert!(ingest.open.is_none());
-                assert!(ingest.stream.fragments().iter().all(|fragment| fragment.duration().is_some()));
+                assert!(ingest.stream.stored().iter().all(|fragment| fragment.duration().is_some()));
             }
         }
     }

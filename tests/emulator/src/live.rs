@@ -13,7 +13,8 @@ use crate::emulator::OpenFragment;
 use crate::error::Error;
 use crate::fragment::{Fragment, NewFragment};
 use crate::matroska::{self, id};
-use crate::store::{self, Stream};
+use crate::store;
+use crate::stream::Stream;
 
 /// How many replayed fragments a stream keeps: a day of fragments of two seconds.
 const KEPT: usize = 43_200;

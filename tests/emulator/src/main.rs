@@ -5,9 +5,10 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
-use kvs_emulator::{DEMO_ACCESS_KEY, DEMO_SECRET_KEY, Emulator};
+use kvs_emulator::{DEMO_ACCESS_KEY, DEMO_SECRET_KEY, Emulator, Limits, LongStream, StreamSettings};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// A local Amazon Kinesis Video Streams.
@@ -18,13 +19,34 @@ struct Arguments {
     #[arg(long = "stream", value_name = "NAME[=FILE]")]
     streams: Vec<String>,
 
+    /// A stream of 24 hours: the first fragment of the Matroska file over and over.
+    #[arg(long = "long-stream", value_name = "NAME=FILE")]
+    long_streams: Vec<String>,
+
     /// Replay every file for ever in real time, as a camera would put it.
     #[arg(long)]
     live: bool,
 
+    /// How many hours every stream keeps its fragments, counted from their server timestamps; a recording that GetMedia
+    /// returned has its own. Else they are kept for ever, and said to be kept for 24 hours.
+    #[arg(long, value_name = "HOURS", value_parser = clap::value_parser!(u64).range(1..=87600))]
+    retention: Option<u64>,
+
+    /// The media type that every stream is said to have, such as video/h264.
+    #[arg(long, value_name = "TYPE")]
+    media_type: Option<String>,
+
     /// End GetMedia's body where nothing more is stored, instead of waiting for more.
     #[arg(long)]
     end_at_head: bool,
+
+    /// How many bytes a second each connection that carries media gets at most, such as 25MB.
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    rate: Option<u64>,
+
+    /// Refuse calls and connections past the service's quotas.
+    #[arg(long)]
+    limits: bool,
 
     /// Where to listen; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8480")]
@@ -81,6 +103,12 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     if let Some(token) = &arguments.session_token {
         builder = builder.session_token(token);
     }
+    if let Some(rate) = arguments.rate {
+        builder = builder.rate(rate);
+    }
+    if arguments.limits {
+        builder = builder.limits(Limits::default());
+    }
     let emulator = builder.start()?;
     if let (Some(path), Some(pem)) = (&arguments.tls_ca_file, emulator.ca_pem()) {
         std::fs::write(path, pem).map_err(|error| format!("writing {}: {error}", path.display()))?;
@@ -88,17 +116,21 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let mut first = None;
     for stream in &arguments.streams {
         let (name, file) = stream.split_once('=').map_or((stream.as_str(), None), |(name, file)| (name, Some(file)));
-        match file {
-            None => {
-                emulator.create_stream(name)?;
-            }
-            Some(file) => {
-                emulator.import_file(name, file).map_err(|error| format!("{file}: {error}"))?;
-                if arguments.live {
-                    emulator.start_live(name)?;
-                }
+        make(&emulator, &arguments, name)?;
+        if let Some(file) = file {
+            emulator.import_file(name, file).map_err(|error| format!("{file}: {error}"))?;
+            if arguments.live {
+                emulator.start_live(name)?;
             }
         }
+        first = first.or(Some(name));
+    }
+    for stream in &arguments.long_streams {
+        let (name, file) = stream.split_once('=').ok_or_else(|| format!("{stream}: NAME=FILE is wanted"))?;
+        let recording = std::fs::read(file).map_err(|error| format!("{file}: {error}"))?;
+        let long = LongStream::new(recording).map_err(|error| format!("{file}: {error}"))?;
+        make(&emulator, &arguments, name)?;
+        emulator.put_long_stream(name, long)?;
         first = first.or(Some(name));
     }
     announce(&emulator, &arguments, first)?;
@@ -110,6 +142,22 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     });
     drop(emulator);
     Ok(())
+}
+
+/// Makes a stream as the arguments would have every stream.
+fn make(emulator: &Emulator, arguments: &Arguments, name: &str) -> Result<(), kvs_emulator::Error> {
+    let settings = StreamSettings { media_type: arguments.media_type.clone(), ..StreamSettings::default() };
+    let retention_hours = arguments.retention.unwrap_or(settings.retention_hours);
+    emulator.create_stream_with(name, StreamSettings { retention_hours, ..settings })?;
+    emulator.set_retention(name, arguments.retention.map(|hours| Duration::from_secs(hours * 3600)))
+}
+
+/// Reads a number of bytes: digits, and kB, MB or GB behind them.
+fn bytes(text: &str) -> Result<u64, String> {
+    let units = [("kB", 1_000), ("MB", 1_000_000), ("GB", 1_000_000_000), ("B", 1), ("", 1)];
+    let unit = units.into_iter().find_map(|(unit, bytes)| text.strip_suffix(unit).map(|digits| (digits, bytes)));
+    let number = unit.and_then(|(digits, bytes)| digits.trim().parse::<u64>().ok()?.checked_mul(bytes));
+    number.filter(|bytes| *bytes > 0).ok_or_else(|| "a number of bytes is wanted, such as 25MB".to_owned())
 }
 
 /// Says where it listens, and what reads the first stream, if there is one. Keys that are not the demonstration's are not shown.

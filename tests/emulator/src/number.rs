@@ -23,15 +23,21 @@ impl FragmentNumber {
 
     /// The number after this one.
     pub fn next(&self) -> Self {
+        self.plus(1)
+    }
+
+    /// The number so much after this one.
+    pub fn plus(&self, more: u64) -> Self {
         let mut digits = self.0.clone().into_bytes();
+        let mut carry = u128::from(more);
         for digit in digits.iter_mut().rev() {
-            if *digit < b'9' {
-                *digit += 1;
-                return Self(String::from_utf8_lossy(&digits).into_owned());
-            }
-            *digit = b'0';
+            let sum = carry + u128::from(*digit - b'0');
+            // A remainder by ten is a digit.
+            *digit = b'0' + (sum % 10) as u8;
+            carry = sum / 10;
         }
-        Self(format!("1{}", "0".repeat(digits.len())))
+        let digits = String::from_utf8_lossy(&digits);
+        Self(if carry > 0 { format!("{carry}{digits}") } else { digits.into_owned() })
     }
 
     /// The digits.
@@ -101,6 +107,14 @@ mod tests {
         assert_eq!(number("1").next().as_str(), "2");
         assert_eq!(number("1099").next().as_str(), "1100");
         assert_eq!(number("999").next().as_str(), "1000");
+    }
+
+    #[test]
+    fn numbers_are_counted_on() {
+        assert_eq!(number("1").plus(0).as_str(), "1");
+        assert_eq!(number("999").plus(43_200).as_str(), "44199");
+        assert_eq!(number("0999").plus(2).as_str(), "1001");
+        assert_eq!(number("18446744073709551615").plus(u64::MAX).as_str(), "36893488147419103230");
     }
 
     #[test]

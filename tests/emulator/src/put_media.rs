@@ -33,7 +33,7 @@ pub(crate) fn ingest(context: &Context, headers: &HeaderMap) -> Result<Ingest, S
         "StreamName": text(headers, "x-amzn-stream-name"),
         "StreamARN": text(headers, "x-amzn-stream-arn"),
     });
-    Ok(Ingest::new(control::find_stream(context, &request)?, base(headers)?))
+    Ok(Ingest::new(control::find_active_stream(context, &request)?, base(headers)?))
 }
 
 /// Receives a body; the answer begins at once and lasts until the body has ended.

@@ -24,6 +24,10 @@ pub enum Operation {
     GetMedia,
     /// `/putMedia`
     PutMedia,
+    /// `/listFragments`
+    ListFragments,
+    /// `/getMediaForFragmentList`
+    GetMediaForFragmentList,
 }
 
 impl Operation {
@@ -35,13 +39,15 @@ impl Operation {
             "/getDataEndpoint" => Self::GetDataEndpoint,
             "/getMedia" => Self::GetMedia,
             "/putMedia" => Self::PutMedia,
+            "/listFragments" => Self::ListFragments,
+            "/getMediaForFragmentList" => Self::GetMediaForFragmentList,
             _ => return None,
         })
     }
 
     /// Whether it belongs to a data endpoint.
     pub(crate) fn is_media(self) -> bool {
-        matches!(self, Self::GetMedia | Self::PutMedia)
+        matches!(self, Self::GetMedia | Self::PutMedia | Self::ListFragments | Self::GetMediaForFragmentList)
     }
 }
 

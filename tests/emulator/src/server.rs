@@ -23,14 +23,18 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
+use crate::archive::ArchiveTags;
+use crate::body::Body;
 use crate::error::ServiceError;
 use crate::fault::{Fault, Faults};
 use crate::flush::{Flushes, Flushing};
 use crate::keys::KeyRing;
+use crate::limits::Usage;
 use crate::record::{Operation, Records, RequestRecord};
 use crate::signature::{self, Payload};
 use crate::store::Store;
-use crate::{control, get_media, put_media};
+use crate::stream::MissingStart;
+use crate::{control, get_media, get_media_for_fragment_list, list_fragments, put_media};
 
 /// The name that requests are signed for.
 const SERVICE: &str = "kinesisvideo";
@@ -48,6 +52,15 @@ pub(crate) struct Context {
     pub region: String,
     pub keys: Arc<KeyRing>,
     pub end_at_head: bool,
+    pub missing_start: MissingStart,
+    pub archive_tags: ArchiveTags,
+    /// Whether GetMediaForFragmentList ends with the first fragment that is missing.
+    pub end_at_missing: bool,
+    /// What decides the order of ListFragments.
+    pub shuffle: u64,
+    /// Bytes a second on each connection that carries media.
+    pub rate: Option<u64>,
+    pub usage: Usage,
     pub address: SocketAddr,
     pub tls: bool,
     pub store: Store,
@@ -169,20 +182,33 @@ async fn dispatch(
     let stream = json.as_ref().and_then(named_stream);
     record(context, operation, &head, connection.number, stream.clone(), json.clone());
     signature::verify(&context.keys, SERVICE, &context.region, &head, Payload::Whole(&bytes))?;
+    if let Some(stream) = &stream {
+        context.usage.call(stream, operation)?;
+    }
     let fault = strike(context, operation, stream.as_deref()).await?;
     let body: Value = json.filter(Value::is_object).ok_or_else(|| {
         ServiceError::front(StatusCode::BAD_REQUEST, "SerializationException", "The body is no JSON object.")
     })?;
-    match operation {
+    let answer = match operation {
         Operation::CreateStream => control::create_stream(context, &body),
         Operation::DescribeStream => control::describe_stream(context, &body),
         Operation::ListStreams => control::list_streams(context, &body),
         Operation::GetDataEndpoint => control::get_data_endpoint(context, &body, &signature::authority(&head)),
+        Operation::ListFragments => list_fragments::list_fragments(context, &body),
         Operation::GetMedia | Operation::PutMedia => {
-            return Ok(media_response(get_media::get_media(context, &body, fault)?, connection.flushes));
+            let media = get_media::get_media(context, &body, fault)?;
+            return media_response(context, operation, stream, media, connection.flushes);
         }
+        Operation::GetMediaForFragmentList => {
+            let media = get_media_for_fragment_list::get_media_for_fragment_list(context, &body, fault)?;
+            return media_response(context, operation, stream, media, connection.flushes);
+        }
+    }?;
+    if fault.is_some() {
+        let body = Body::bytes(answer.to_string().into(), fault);
+        return Ok(streamed_response(body, "application/json", connection.flushes));
     }
-    .map(|answer| json_response(StatusCode::OK, &answer))
+    Ok(json_response(StatusCode::OK, &answer))
 }
 
 fn record(
@@ -223,7 +249,18 @@ fn named_stream(body: &Value) -> Option<String> {
     name.or_else(arn).map(str::to_owned)
 }
 
-fn media_response(body: get_media::Body, flushes: Flushes) -> Response<ResponseBody> {
+fn media_response(
+    context: &Context,
+    operation: Operation,
+    stream: Option<String>,
+    body: Body,
+    flushes: Flushes,
+) -> Result<Response<ResponseBody>, ServiceError> {
+    let place = context.usage.connect(stream.as_deref().unwrap_or_default(), operation)?;
+    Ok(streamed_response(body.within(context.rate, place), "video/webm", flushes))
+}
+
+fn streamed_response(body: Body, content_type: &'static str, flushes: Flushes) -> Response<ResponseBody> {
     let frames = stream::unfold((body, flushes), |(mut body, mut flushes)| async move {
         let next = body.next().await?;
         if next.is_err() {
@@ -233,7 +270,7 @@ fn media_response(body: get_media::Body, flushes: Flushes) -> Response<ResponseB
         Some((next.map(Frame::data), (body, flushes)))
     });
     let mut response = Response::new(StreamBody::new(frames).boxed_unsync());
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("video/webm"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 

@@ -1,22 +1,15 @@
-//! The streams and their fragments: what was put, what is being put, and who is woken by it.
+//! All streams of an emulator, by name.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
-use tokio::sync::watch;
-
 use crate::error::Error;
-use crate::fragment::{Fragment, NewFragment};
-use crate::number::FragmentNumber;
+use crate::stream::Stream;
 use crate::sync::lock;
 
 /// The account that every stream's ARN names.
 pub(crate) const ACCOUNT: &str = "123456789012";
-
-/// How long a fragment may become that is still being put, in milliseconds.
-const LONGEST: u64 = 10_000;
 
 /// Milliseconds since 1970.
 pub(crate) fn now() -> u64 {
@@ -39,16 +32,7 @@ impl Store {
         if streams.contains_key(name) {
             return Err(Error::StreamExists(name.to_owned()));
         }
-        let created = now();
-        let stream = Arc::new(Stream {
-            name: name.to_owned(),
-            arn: format!("arn:aws:kinesisvideo:{region}:{ACCOUNT}:stream/{name}/{created}"),
-            version: uuid::Uuid::new_v4().simple().to_string()[..20].to_owned(),
-            created,
-            settings,
-            state: Mutex::new(State::default()),
-            changed: watch::Sender::new(0),
-        });
+        let stream = Arc::new(Stream::new(region, name, settings));
         streams.insert(name.to_owned(), Arc::clone(&stream));
         Ok(stream)
     }
@@ -67,6 +51,12 @@ impl Store {
         }
     }
 
+    /// Takes a stream out; its readers find nothing more.
+    pub fn remove(&self, name: &str) -> bool {
+        let removed = lock(&self.streams).remove(name);
+        removed.inspect(|stream| stream.close()).is_some()
+    }
+
     /// Streams in the order of their names, from the first whose name is greater than `after`.
     pub fn list(&self, after: Option<&str>) -> Vec<Arc<Stream>> {
         lock(&self.streams)
@@ -77,204 +67,71 @@ impl Store {
     }
 }
 
-/// What CreateStream says of a stream beside its name.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct StreamSettings {
+/// What DescribeStream says of a stream beside its name and ARN.
+#[derive(Clone, Debug)]
+pub struct StreamSettings {
+    /// The device that writes to it.
     pub device_name: Option<String>,
+    /// Such as `video/h264,audio/aac`.
     pub media_type: Option<String>,
+    /// The key that encrypts it; the service's own when `None`.
     pub kms_key_id: Option<String>,
+    /// How long it is said to keep its fragments; with 0 the archive has none. A stream that CreateStream makes keeps
+    /// them so long, one that a test makes as long as [`crate::Emulator::set_retention`] says.
     pub retention_hours: u64,
+    /// What it is doing.
+    pub status: StreamStatus,
+    /// When it was made, in milliseconds since 1970; now when `None`.
+    pub created: Option<u64>,
 }
 
-/// One stream.
-pub(crate) struct Stream {
-    pub name: String,
-    pub arn: String,
-    pub version: String,
-    /// Milliseconds since 1970.
-    pub created: u64,
-    pub settings: StreamSettings,
-    state: Mutex<State>,
-    changed: watch::Sender<u64>,
+impl Default for StreamSettings {
+    /// An active stream that is said to keep its fragments for a day.
+    fn default() -> Self {
+        Self {
+            device_name: None,
+            media_type: None,
+            kms_key_id: None,
+            retention_hours: 24,
+            status: StreamStatus::Active,
+            created: None,
+        }
+    }
 }
 
-#[derive(Default)]
-struct State {
-    fragments: VecDeque<Arc<Fragment>>,
-    last_number: Option<FragmentNumber>,
-    verbatim: Option<Bytes>,
-    end_at_head: Option<bool>,
+/// What a stream is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamStatus {
+    /// It is being made: nothing can be read or put yet.
+    Creating,
+    /// It is there.
+    Active,
+    /// It is being changed.
+    Updating,
+    /// It is being deleted: nothing can be read or put any more.
+    Deleting,
 }
 
-impl Stream {
-    /// Begins a fragment. Its number is the one asked for where that is free to use, else the next.
-    pub fn begin(self: &Arc<Self>, new: NewFragment) -> Arc<Fragment> {
-        let mut state = lock(&self.state);
-        let number = match (new.number.clone(), &state.last_number) {
-            (Some(asked), Some(last)) if asked > *last => asked,
-            (Some(asked), None) => asked,
-            (_, Some(last)) => last.next(),
-            (None, None) => FragmentNumber::first(),
-        };
-        state.last_number = Some(number.clone());
-        let fragment = Arc::new(Fragment::begin(number, new));
-        state.fragments.push_back(Arc::clone(&fragment));
-        drop(state);
-        self.wake();
-        fragment
-    }
-
-    /// Adds bytes to a fragment that is being put.
-    pub fn append(&self, fragment: &Fragment, bytes: Bytes) {
-        fragment.append(bytes);
-        self.wake();
-    }
-
-    /// Ends a fragment that is being put.
-    pub fn finish(&self, fragment: &Fragment, duration: u64) {
-        fragment.finish(duration);
-        self.wake();
-    }
-
-    /// Throws away a fragment that could not be put whole; who reads it is cut off.
-    pub fn abandon(&self, fragment: &Arc<Fragment>) {
-        fragment.fail();
-        lock(&self.state).fragments.retain(|stored| !Arc::ptr_eq(stored, fragment));
-        self.wake();
-    }
-
-    /// Takes all fragments out.
-    pub fn take(&self) -> Vec<Arc<Fragment>> {
-        lock(&self.state).fragments.drain(..).collect()
-    }
-
-    /// Drops fragments from the front until no more than `keep` are left.
-    pub fn keep_last(&self, keep: usize) {
-        let mut state = lock(&self.state);
-        while state.fragments.len() > keep {
-            state.fragments.pop_front();
+impl StreamStatus {
+    /// The name that the service has for it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Creating => "CREATING",
+            Self::Active => "ACTIVE",
+            Self::Updating => "UPDATING",
+            Self::Deleting => "DELETING",
         }
     }
 
-    pub fn fragments(&self) -> Vec<Arc<Fragment>> {
-        lock(&self.state).fragments.iter().cloned().collect()
-    }
-
-    /// The first fragment whose number is greater.
-    pub fn after(&self, number: &FragmentNumber) -> Option<Arc<Fragment>> {
-        let state = lock(&self.state);
-        let index = state.fragments.partition_point(|fragment| fragment.number <= *number);
-        state.fragments.get(index).cloned()
-    }
-
-    pub fn first(&self) -> Option<Arc<Fragment>> {
-        lock(&self.state).fragments.front().cloned()
-    }
-
-    pub fn last(&self) -> Option<Arc<Fragment>> {
-        lock(&self.state).fragments.back().cloned()
-    }
-
-    /// The first fragment, in order of number, that contains the moment, else the first that begins after it.
-    /// `begin` tells where a fragment begins, in milliseconds since 1970.
-    pub fn at(&self, moment: u64, begin: impl Fn(&Fragment) -> u64) -> Option<Arc<Fragment>> {
-        let state = lock(&self.state);
-        let contains = |fragment: &&Arc<Fragment>| {
-            let begin = begin(fragment);
-            let duration = fragment.duration().unwrap_or(LONGEST).max(1);
-            begin <= moment && moment < begin.saturating_add(duration)
-        };
-        let later = || state.fragments.iter().find(|fragment| begin(fragment) > moment);
-        state.fragments.iter().find(contains).or_else(later).cloned()
-    }
-
-    pub fn set_verbatim(&self, body: Option<Bytes>) {
-        lock(&self.state).verbatim = body;
-        self.wake();
-    }
-
-    pub fn verbatim(&self) -> Option<Bytes> {
-        lock(&self.state).verbatim.clone()
-    }
-
-    pub fn set_end_at_head(&self, end: bool) {
-        lock(&self.state).end_at_head = Some(end);
-        self.wake();
-    }
-
-    pub fn end_at_head(&self) -> Option<bool> {
-        lock(&self.state).end_at_head
-    }
-
-    /// Who follows this stream; look at the stream only after marking the value seen, and no change is missed.
-    pub fn follow(&self) -> watch::Receiver<u64> {
-        self.changed.subscribe()
-    }
-
-    fn wake(&self) {
-        self.changed.send_modify(|changes| *changes = changes.wrapping_add(1));
+    /// Whether media can be read and put.
+    pub(crate) fn is_usable(self) -> bool {
+        matches!(self, Self::Active | Self::Updating)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn stream() -> Arc<Stream> {
-        Store::default().create("us-west-2", "demo", StreamSettings::default()).unwrap()
-    }
-
-    fn put(stream: &Arc<Stream>, producer: u64, server: u64, duration: u64) -> Arc<Fragment> {
-        let new = NewFragment {
-            producer_timestamp: Some(producer),
-            server_timestamp: Some(server),
-            ..NewFragment::default()
-        };
-        let fragment = stream.begin(new);
-        stream.finish(&fragment, duration);
-        fragment
-    }
-
-    #[test]
-    fn a_moment_finds_the_fragment_that_contains_it() {
-        let stream = stream();
-        let first = put(&stream, 1000, 5000, 2000);
-        let second = put(&stream, 3000, 7000, 2000);
-        let third = put(&stream, 9000, 9000, 2000);
-        let at =
-            |moment| stream.at(moment, |fragment| fragment.producer_timestamp).map(|fragment| fragment.number.clone());
-        assert_eq!(at(0), Some(first.number.clone()));
-        assert_eq!(at(1000), Some(first.number.clone()));
-        assert_eq!(at(2999), Some(first.number.clone()));
-        assert_eq!(at(3000), Some(second.number.clone()));
-        assert_eq!(at(6000), Some(third.number.clone()));
-        assert_eq!(at(11_000), None);
-        let server = stream.at(8000, |fragment| fragment.server_timestamp).unwrap();
-        assert_eq!(server.number, second.number);
-    }
-
-    #[test]
-    fn a_number_that_would_not_grow_is_replaced() {
-        let stream = stream();
-        let asked = |number: &str| NewFragment { number: number.parse().ok(), ..NewFragment::default() };
-        assert_eq!(stream.begin(asked("100")).number.as_str(), "100");
-        assert_eq!(stream.begin(asked("99")).number.as_str(), "101");
-        assert_eq!(stream.begin(asked("500")).number.as_str(), "500");
-        assert_eq!(stream.begin(NewFragment::default()).number.as_str(), "501");
-    }
-
-    #[test]
-    fn the_fragment_after_a_number_need_not_follow_a_stored_one() {
-        let stream = stream();
-        for number in ["10", "20", "30"] {
-            stream.begin(NewFragment { number: number.parse().ok(), ..NewFragment::default() });
-        }
-        let after = |number: &str| stream.after(&number.parse().unwrap()).map(|fragment| fragment.number.to_string());
-        assert_eq!(after("5").as_deref(), Some("10"));
-        assert_eq!(after("10").as_deref(), Some("20"));
-        assert_eq!(after("25").as_deref(), Some("30"));
-        assert_eq!(after("30"), None);
-    }
 
     #[test]
     fn names_that_the_service_refuses_are_refused() {

@@ -4,7 +4,7 @@ mod client;
 
 use client::{Answer, Client};
 use hyper::StatusCode;
-use kvs_emulator::Emulator;
+use kvs_emulator::{Emulator, StreamSettings, StreamStatus};
 use serde_json::{Value, json};
 
 fn assert_error(answer: &Answer, status: StatusCode, error_type: &str) {
@@ -34,6 +34,14 @@ async fn a_stream_is_made_and_described() {
     assert_error(&again, StatusCode::BAD_REQUEST, "ResourceInUseException");
     let unnamed = client.call("/createStream", &json!({})).await;
     assert_error(&unnamed, StatusCode::BAD_REQUEST, "InvalidArgumentException");
+    for refused in [
+        json!({ "StreamName": "gate", "DataRetentionInHours": -1 }),
+        json!({ "StreamName": "gate", "DataRetentionInHours": 87_601 }),
+        json!({ "StreamName": "gate", "MediaType": "h264" }),
+    ] {
+        let answer = client.call("/createStream", &refused).await;
+        assert_error(&answer, StatusCode::BAD_REQUEST, "InvalidArgumentException");
+    }
     let misnamed = client.call("/createStream", &json!({ "StreamName": "a b" })).await;
     assert_error(&misnamed, StatusCode::BAD_REQUEST, "InvalidArgumentException");
 }
@@ -69,6 +77,79 @@ async fn streams_are_listed_in_pages_and_by_their_beginning() {
         let answer = client.call("/listStreams", &request).await;
         assert_error(&answer, StatusCode::BAD_REQUEST, "InvalidArgumentException");
     }
+}
+
+#[tokio::test]
+async fn every_member_of_a_stream_is_described_and_listed_alike() {
+    let emulator = Emulator::builder().start().unwrap();
+    let settings = StreamSettings {
+        device_name: Some("porch".to_owned()),
+        media_type: Some("video/h265,audio/aac".to_owned()),
+        kms_key_id: Some("alias/own".to_owned()),
+        retention_hours: 48,
+        created: Some(1_511_852_109_126),
+        ..StreamSettings::default()
+    };
+    let arn = emulator.create_stream_with("camera", settings).unwrap();
+    let client = Client::new(&emulator);
+    let described = client.call("/describeStream", &json!({ "StreamARN": arn })).await.json()["StreamInfo"].clone();
+    let listed = client.call("/listStreams", &json!({})).await.json();
+    assert_eq!(listed, json!({ "StreamInfoList": [described], "NextToken": null }));
+    let wanted = json!({
+        "DeviceName": "porch",
+        "StreamName": "camera",
+        "StreamARN": "arn:aws:kinesisvideo:us-west-2:123456789012:stream/camera/1511852109126",
+        "MediaType": "video/h265,audio/aac",
+        "KmsKeyId": "alias/own",
+        "Version": described["Version"],
+        "Status": "ACTIVE",
+        "CreationTime": 1_511_852_109.126,
+        "DataRetentionInHours": 48,
+    });
+    assert_eq!(described, wanted);
+    assert_eq!(described["Version"].as_str().map(str::len), Some(20));
+}
+
+#[tokio::test]
+async fn a_stream_that_is_not_active_is_listed_and_cannot_be_read() {
+    let emulator = Emulator::builder().end_at_head(true).start().unwrap();
+    emulator.create_stream("demo").unwrap();
+    let client = Client::new(&emulator);
+    let endpoint = json!({ "StreamName": "demo", "APIName": "GET_MEDIA" });
+    let media = json!({ "StreamName": "demo", "StartSelector": { "StartSelectorType": "EARLIEST" } });
+    for (status, name, usable) in [
+        (StreamStatus::Creating, "CREATING", false),
+        (StreamStatus::Deleting, "DELETING", false),
+        (StreamStatus::Updating, "UPDATING", true),
+        (StreamStatus::Active, "ACTIVE", true),
+    ] {
+        emulator.set_status("demo", status).unwrap();
+        let listed = client.call("/listStreams", &json!({})).await.json();
+        assert_eq!(listed["StreamInfoList"][0]["Status"], name);
+        for (path, request) in [("/getDataEndpoint", &endpoint), ("/getMedia", &media)] {
+            let answer = client.call(path, request).await;
+            if usable {
+                assert_eq!(answer.status, StatusCode::OK);
+            } else {
+                assert_error(&answer, StatusCode::NOT_FOUND, "ResourceNotFoundException");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_stream_is_gone_and_its_readers_reach_their_end() {
+    let emulator = Emulator::builder().start().unwrap();
+    emulator.create_stream("demo").unwrap();
+    let client = Client::new(&emulator);
+    let media = json!({ "StreamName": "demo", "StartSelector": { "StartSelectorType": "NOW" } });
+    let reader = client.open("/getMedia", &media).await;
+    emulator.delete_stream("demo").unwrap();
+    assert!(Answer::read(reader).await.body.is_empty());
+    let answer = client.call("/describeStream", &json!({ "StreamName": "demo" })).await;
+    assert_error(&answer, StatusCode::NOT_FOUND, "ResourceNotFoundException");
+    assert_eq!(client.call("/listStreams", &json!({})).await.json()["StreamInfoList"], json!([]));
+    assert!(emulator.delete_stream("demo").is_err());
 }
 
 #[tokio::test]

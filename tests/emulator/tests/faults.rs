@@ -3,7 +3,7 @@
 mod client;
 mod media;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use client::{Client, read_until};
 use http_body_util::BodyExt;
@@ -171,4 +171,120 @@ async fn dropping_the_emulator_closes_its_connections() {
     tokio::task::spawn_blocking(|| drop(emulator)).await.unwrap();
     assert!(drain(body).await.1);
     assert!(tokio::net::TcpStream::connect(address).await.is_err());
+}
+
+/// A call for the three fragments of [`stored`].
+fn batch(emulator: &Emulator) -> Value {
+    let numbers: Vec<String> =
+        emulator.fragments("demo").unwrap().iter().map(|fragment| fragment.number.to_string()).collect();
+    json!({ "StreamName": "demo", "Fragments": numbers })
+}
+
+fn range() -> Value {
+    let range = json!({ "StartTimestamp": 0, "EndTimestamp": 10 });
+    json!({
+        "StreamName": "demo",
+        "FragmentSelector": { "FragmentSelectorType": "SERVER_TIMESTAMP", "TimestampRange": range },
+    })
+}
+
+#[tokio::test]
+async fn one_batch_of_many_is_cut_in_its_body() {
+    let emulator = stored();
+    let (client, batch) = (Client::new(&emulator), batch(&emulator));
+    let whole = client.call("/getMediaForFragmentList", &batch).await.body.len();
+    emulator.set_fault_on("demo", Operation::GetMediaForFragmentList, Fault::CutAfter(700), Repeat::Nth(2));
+    for (length, is_cut) in [(whole, false), (700, true), (whole, false)] {
+        let (seen, cut) = drain(client.open("/getMediaForFragmentList", &batch).await.into_body()).await;
+        assert_eq!((seen.len(), cut), (length, is_cut));
+    }
+    // The same fault for GetMedia waits for GetMedia alone.
+    emulator.set_fault("demo", Fault::CutAfter(5), Repeat::Once);
+    assert_eq!(client.call("/getMediaForFragmentList", &batch).await.body.len(), whole);
+    assert!(drain(client.open("/getMedia", &earliest()).await.into_body()).await.1);
+}
+
+#[tokio::test]
+async fn a_batch_ends_stalls_and_fails_as_get_media_does() {
+    let emulator = stored();
+    let (client, batch) = (Client::new(&emulator), batch(&emulator));
+    let operation = Operation::GetMediaForFragmentList;
+    emulator.set_fault_on("demo", operation, Fault::EndAfterFragments(2), Repeat::Once);
+    let error = Fault::BodyErrorTag { code: "INTERNAL_ERROR".into(), id: 5000, after: 1 };
+    emulator.set_fault_on("demo", operation, error, Repeat::Once);
+    emulator.set_fault_on("demo", operation, Fault::StallAfter(300), Repeat::Once);
+    assert_eq!(chunks(&client.call("/getMediaForFragmentList", &batch).await.body).len(), 2);
+    let found = chunks(&client.call("/getMediaForFragmentList", &batch).await.body);
+    assert_eq!((found.len(), found[1].tag("ERROR_ID")), (2, Some("5000")));
+    let mut body = client.open("/getMediaForFragmentList", &batch).await.into_body();
+    let mut seen = 0;
+    while seen < 300 {
+        seen += body.frame().await.unwrap().unwrap().data_ref().unwrap().len();
+    }
+    assert_eq!(seen, 300);
+    assert_eq!(chunks(&client.call("/getMediaForFragmentList", &batch).await.body).len(), 3);
+    assert!(tokio::time::timeout(Duration::ZERO, body.frame()).await.is_err());
+}
+
+#[tokio::test]
+async fn one_fragment_of_a_batch_is_missing_once() {
+    let emulator = stored();
+    let (client, batch) = (Client::new(&emulator), batch(&emulator));
+    emulator.set_fault("demo", Fault::MissingFragment(1), Repeat::Once);
+    for lost in [true, false] {
+        let found = chunks(&client.call("/getMediaForFragmentList", &batch).await.body);
+        let missing: Vec<bool> = found.iter().map(|chunk| chunk.tag("ERROR_ID") == Some("3000")).collect();
+        assert_eq!(missing, [false, lost, false]);
+        assert_eq!(found[1].number(), batch["Fragments"][1].as_str().unwrap());
+    }
+}
+
+#[tokio::test]
+async fn one_connection_is_slow() {
+    let emulator = stored();
+    let (client, batch) = (Client::new(&emulator), batch(&emulator));
+    let slow = Fault::Slow { bytes_per_second: 5_000 };
+    emulator.set_fault_on("demo", Operation::GetMediaForFragmentList, slow, Repeat::Once);
+    let began = Instant::now();
+    let slow = client.open("/getMediaForFragmentList", &batch).await;
+    let quick = client.call("/getMediaForFragmentList", &batch).await;
+    let (seen, cut) = drain(slow.into_body()).await;
+    assert_eq!((seen.len(), cut), (quick.body.len(), false));
+    // The first piece and what may be caught up take no time.
+    let least = Duration::from_millis(seen.len() as u64 / 5 - 150);
+    assert!(least > Duration::from_millis(100) && began.elapsed() >= least, "{} bytes", seen.len());
+}
+
+#[tokio::test]
+async fn one_call_of_the_archive_is_throttled_by_its_number() {
+    let emulator = stored();
+    let client = Client::new(&emulator);
+    for (operation, path, request) in [
+        (Operation::ListFragments, "/listFragments", range()),
+        (Operation::GetMediaForFragmentList, "/getMediaForFragmentList", batch(&emulator)),
+    ] {
+        let fault = Fault::http(operation, 400, "ClientLimitExceededException", "Slow down");
+        emulator.set_fault("demo", fault, Repeat::Nth(3));
+        let mut statuses = Vec::new();
+        for _ in 0..4 {
+            statuses.push(client.call(path, &request).await.status.as_u16());
+        }
+        assert_eq!(statuses, [200, 200, 400, 200], "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_listing_is_cut_and_stalls() {
+    let emulator = stored();
+    let client = Client::new(&emulator);
+    let whole = client.call("/listFragments", &range()).await.body;
+    emulator.set_fault_on("demo", Operation::ListFragments, Fault::CutAfter(40), Repeat::Once);
+    emulator.set_fault_on("demo", Operation::ListFragments, Fault::StallAfter(50), Repeat::Once);
+    let response = client.open("/listFragments", &range()).await;
+    assert_eq!(response.headers()["content-type"], "application/json");
+    assert_eq!(drain(response.into_body()).await, (whole[..40].to_vec(), true));
+    let mut body = client.open("/listFragments", &range()).await.into_body();
+    assert_eq!(body.frame().await.unwrap().unwrap().data_ref().unwrap(), &whole[..50]);
+    assert_eq!(client.call("/listFragments", &range()).await.body, whole);
+    assert!(tokio::time::timeout(Duration::ZERO, body.frame()).await.is_err());
 }

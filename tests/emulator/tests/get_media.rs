@@ -51,8 +51,6 @@ async fn a_fragment_number_begins_behind_it() {
         let selector = json!({ "StartSelectorType": "FRAGMENT_NUMBER", "AfterFragmentNumber": number });
         assert_begins(&emulator, selector, &fragments[index + 1..]).await;
     }
-    let selector = json!({ "StartSelectorType": "FRAGMENT_NUMBER", "AfterFragmentNumber": "1" });
-    assert_begins(&emulator, selector, &fragments).await;
 }
 
 #[tokio::test]

@@ -62,6 +62,11 @@ refused("ResourceNotFoundException", 404, video.describe_stream, StreamName="mis
 pages = list(video.get_paginator("list_streams").paginate(PaginationConfig={"PageSize": 1}))
 names = [stream["StreamName"] for page in pages for stream in page["StreamInfoList"]]
 assert (names, len(pages)) == (["demo", "made"], 2), (names, len(pages))
+for stream in (stream for page in pages for stream in page["StreamInfoList"]):
+    assert stream == video.describe_stream(StreamName=stream["StreamName"])["StreamInfo"], stream
+    assert stream["StreamARN"].endswith(f"/{round(stream['CreationTime'].timestamp() * 1000)}"), stream
+    hours, media_type = (2, "video/h264") if stream["StreamName"] == "made" else (24, None)
+    assert (stream["DataRetentionInHours"], stream.get("MediaType")) == (hours, media_type), stream
 beginning = {"ComparisonOperator": "BEGINS_WITH", "ComparisonValue": "ma"}
 named = video.list_streams(StreamNameCondition=beginning)["StreamInfoList"]
 assert [stream["StreamName"] for stream in named] == ["made"], named
@@ -104,6 +109,60 @@ refused("ResourceNotFoundException", 404, media.get_media, StreamName="missing",
 half = {"StartSelectorType": "FRAGMENT_NUMBER"}
 refused("InvalidArgumentException", 400, media.get_media, StreamName="demo", StartSelector=half)
 print("media is read from all six selectors")
+
+archive_endpoint = video.get_data_endpoint(StreamName="demo", APIName="LIST_FRAGMENTS")["DataEndpoint"]
+archive = client("kinesis-video-archived-media", archive_endpoint)
+
+
+def selected(origin, begin, end):
+    times = {"StartTimestamp": begin, "EndTimestamp": end}
+    return {"FragmentSelectorType": origin, "TimestampRange": times}
+
+
+first, last = 1511852108, 1511852117
+for origin, times in (("PRODUCER_TIMESTAMP", "ProducerTimestamp"), ("SERVER_TIMESTAMP", "ServerTimestamp")):
+    everything = selected(origin, 0, 2000000000)
+    pages = archive.get_paginator("list_fragments").paginate(
+        StreamName="demo", FragmentSelector=everything, PaginationConfig={"PageSize": 2}
+    )
+    pages = [page["Fragments"] for page in pages]
+    assert [len(page) for page in pages] == [2, 2, 1], pages
+    listed = [fragment for page in pages for fragment in page]
+    assert sorted(fragment["FragmentNumber"] for fragment in listed) == numbers, listed
+    assert [fragment["FragmentNumber"] for fragment in listed] != numbers, "unordered"
+    for fragment in listed:
+        assert 1990 <= fragment["FragmentLengthInMilliseconds"] <= 2010, fragment
+        assert 100000 < fragment["FragmentSizeInBytes"] < 2000000, fragment
+    within = selected(origin, first, first + 4)
+    found = archive.list_fragments(StreamName="demo", FragmentSelector=within, MaxResults=1000)
+    found = sorted(fragment["FragmentNumber"] for fragment in found["Fragments"])
+    begins = {fragment["FragmentNumber"]: fragment[times].timestamp() for fragment in listed}
+    assert found == [number for number in numbers if first <= begins[number] <= first + 4], found
+    assert 0 < len(found) < 5, found
+listing = archive.list_fragments
+refused("InvalidArgumentException", 400, listing, StreamName="demo")
+refused("InvalidArgumentException", 400, listing, StreamName="demo", NextToken="AAAA")
+refused("InvalidArgumentException", 400, listing, StreamName="demo", FragmentSelector=selected(origin, 5, 4))
+refused("ResourceNotFoundException", 404, listing, StreamName="missing", FragmentSelector=everything)
+old = selected("SERVER_TIMESTAMP", 0, 1000)
+refused("InvalidArgumentException", 400, listing, StreamName="made", FragmentSelector=old)
+print("fragments are listed")
+
+archive_endpoint = video.get_data_endpoint(StreamARN=arn, APIName="GET_MEDIA_FOR_FRAGMENT_LIST")["DataEndpoint"]
+fetch = client("kinesis-video-archived-media", archive_endpoint).get_media_for_fragment_list
+asked = [numbers[3], numbers[0], numbers[4]]
+answer = fetch(StreamName="demo", Fragments=asked)
+assert answer["ContentType"] == "video/webm", answer
+fetched = answer["Payload"].read()
+assert fragment_numbers(fetched) == asked, fragment_numbers(fetched)
+assert b"CONTINUATION_TOKEN" not in fetched
+fetched = fetch(StreamName="demo", Fragments=[numbers[0], "91340000000000000000000000000000000000000000007"])
+fetched = fetched["Payload"].read()
+assert b"FRAGMENT_NOT_FOUND" in fetched and len(fragment_numbers(fetched)) == 2
+refused("ResourceNotFoundException", 404, fetch, StreamName="missing", Fragments=asked)
+refused("InvalidArgumentException", 400, fetch, StreamName="made", Fragments=asked)
+refused("InvalidArgumentException", 400, fetch, StreamName="demo", Fragments=["x"])
+print("fragments are fetched")
 
 
 def put(secret, stream, pieces):

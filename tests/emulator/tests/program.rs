@@ -167,12 +167,63 @@ async fn without_streams_it_waits_for_them() {
     program.stop("-TERM");
 }
 
+#[tokio::test]
+async fn streams_are_kept_and_described_as_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("recording.mkv");
+    std::fs::write(&file, recording()).unwrap();
+    let stream = format!("demo={}", file.display());
+    let arguments = ["--stream", "door", "--stream", &stream, "--retention", "2", "--media-type", "video/h264"];
+    let program = Program::start(&[&arguments[..], &["--end-at-head"]].concat());
+    let client = program.client();
+    let listed = client.call("/listStreams", &json!({})).await.json();
+    for (stream, name) in listed["StreamInfoList"].as_array().unwrap().iter().zip(["demo", "door"]) {
+        assert_eq!(stream["StreamName"], name);
+        assert_eq!((&stream["DataRetentionInHours"], &stream["MediaType"]), (&json!(2), &json!("video/h264")));
+    }
+    // The recording ends now, so all of it is there.
+    assert_eq!(chunks(&client.call("/getMedia", &get("demo", "EARLIEST")).await.body).len(), 5);
+    program.stop("-TERM");
+}
+
+#[tokio::test]
+async fn a_day_is_served_within_limits() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("recording.mkv");
+    std::fs::write(&file, [header(), cluster(0, 50).bytes()].concat()).unwrap();
+    let stream = format!("day={}", file.display());
+    let program = Program::start(&["--long-stream", &stream, "--end-at-head", "--limits", "--rate", "1kB"]);
+    let client = program.client();
+    let range = json!({ "StartTimestamp": 0, "EndTimestamp": 5_000_000_000_u64 });
+    let selector = json!({ "FragmentSelectorType": "SERVER_TIMESTAMP", "TimestampRange": range });
+    let mut request = json!({ "StreamName": "day", "MaxResults": 1000, "FragmentSelector": selector });
+    let page = client.call("/listFragments", &request).await.json();
+    assert_eq!(page["Fragments"].as_array().unwrap().len(), 1000);
+    request["NextToken"] = page["NextToken"].clone();
+    let mut statuses = Vec::new();
+    for _ in 0..5 {
+        statuses.push(client.call("/listFragments", &request).await.status.as_u16());
+    }
+    assert_eq!(statuses, [200, 200, 200, 200, 400]);
+    // A fragment of more than 1 kB takes longer than a second.
+    let request = json!({ "StreamName": "day", "Fragments": [page["Fragments"][0]["FragmentNumber"]] });
+    let began = Instant::now();
+    let body = client.call("/getMediaForFragmentList", &request).await.body;
+    assert_eq!(chunks(&body)[0].blocks.len(), 50);
+    assert!(body.len() > 1150 && began.elapsed() >= Duration::from_secs(1), "{} bytes", body.len());
+    program.stop("-TERM");
+}
+
 #[test]
 fn it_says_what_is_wrong_with_its_arguments() {
     for (arguments, wanted) in [
         (vec!["--stream", "demo=/nowhere.mkv"], "/nowhere.mkv"),
         (vec!["--stream", "a b"], "no stream name"),
         (vec!["--listen", "somewhere"], "--listen"),
+        (vec!["--stream", "demo", "--retention", "0"], "--retention"),
+        (vec!["--stream", "demo", "--rate", "fast"], "25MB"),
+        (vec!["--long-stream", "demo"], "NAME=FILE"),
+        (vec!["--long-stream", "demo=/nowhere.mkv"], "/nowhere.mkv"),
         (vec!["--stream", "demo", "--tls-ca-file", "ca.pem"], "--tls"),
     ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kvs-emulator"));

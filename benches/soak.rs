@@ -1,0 +1,261 @@
+//! Months in half an hour: a source that is disturbed every few seconds loses nothing, and does not grow.
+//!
+//!     cargo bench --bench soak [-- SECONDS [SEED]]
+//!
+//! A camera in a process of its own makes 50 frames a second, each of other size and bytes. Every connection to it meets
+//! a fault drawn at random: cut anywhere, stalled, ended, error tags, failing and throttled calls, no answer, other
+//! endpoint. Two pipelines read it, one frames and one a container through matroskademux; every frame must come once, in
+//! order, with its bytes. Memory (RSS) may not grow by more than 5 % from the first tenth to the last, and no file
+//! descriptor may be left over. Seconds: 1800. The seed is printed, so that a run can be had again.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use gst::prelude::*;
+use kvs_emulator::media::{Cluster, TrackEntry, TrackKind, header};
+use kvs_emulator::{Emulator, Fault, NewFragment, OpenFragment, Operation, Repeat};
+
+const STREAM: &str = "X";
+/// Time between two frames.
+const BETWEEN: Duration = Duration::from_millis(20);
+/// Frames of a fragment.
+const FRAGMENT: u64 = 50;
+/// How long the service keeps them.
+const RETENTION: Duration = Duration::from_secs(60);
+/// What a camera's arguments begin with.
+const CAMERA: &str = "--camera";
+const GROWTH: f64 = 1.05;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let number = |index: usize| arguments.get(index).and_then(|argument| argument.parse::<u64>().ok());
+    if arguments.first().is_some_and(|argument| argument == CAMERA) {
+        camera(number(1).unwrap_or_default());
+        return ExitCode::SUCCESS;
+    }
+    let seconds = number(0).unwrap_or(1800);
+    let seed = number(1).unwrap_or_else(|| fastrand::u64(..));
+    println!("soak: {seconds} s, seed {seed}");
+    match soak(Duration::from_secs(seconds), seed) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("soak: FAILED with seed {seed}: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The bytes of a frame: its number, and what follows from that.
+fn frame(index: u64) -> Vec<u8> {
+    let mut random = fastrand::Rng::with_seed(index);
+    let mut bytes = index.to_be_bytes().to_vec();
+    bytes.extend(std::iter::repeat_with(|| random.u8(..)).take(200 + index as usize % 7919));
+    bytes
+}
+
+/// Makes frames for ever, and a fault for each connection; says on standard output where it is to be found.
+fn camera(seed: u64) {
+    let emulator = Emulator::builder().start().expect("an emulator");
+    emulator.create_stream(STREAM).expect("a stream");
+    emulator.set_retention(STREAM, Some(RETENTION)).expect("a stream");
+    println!("{} {} {} {}", emulator.region(), emulator.url(), emulator.access_key(), emulator.secret_key());
+
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut answered = 0;
+    let mut open: Option<OpenFragment> = None;
+    let begin = Instant::now();
+    for index in 0.. {
+        std::thread::sleep((begin + BETWEEN * index as u32).saturating_duration_since(Instant::now()));
+        let time = index * BETWEEN.as_millis() as u64;
+        let relative = (index % FRAGMENT * BETWEEN.as_millis() as u64) as i16;
+        let cluster = Cluster::new(time).unknown_size();
+        let head = cluster.bytes();
+        let block = cluster.simple_block(1, relative, true, &frame(index)).bytes().slice(head.len()..);
+        if index % FRAGMENT == 0 {
+            drop(open.take().map(OpenFragment::finish));
+            let new = NewFragment { header: alaw(), media: head, ..NewFragment::default() };
+            open = Some(emulator.open_fragment(STREAM, new).expect("a fragment"));
+        }
+        if let Some(open) = &mut open {
+            open.write(block);
+        }
+        let requests = emulator.requests().len();
+        if requests > answered {
+            answered = requests;
+            emulator.set_fault(STREAM, fault(&mut random), Repeat::Once);
+        }
+    }
+}
+
+fn fault(random: &mut fastrand::Rng) -> Fault {
+    let operation = if random.u8(..4) == 0 { Operation::GetDataEndpoint } else { Operation::GetMedia };
+    let errors = [
+        (500, "InternalFailure"),
+        (503, "ServiceUnavailable"),
+        (400, "ClientLimitExceededException"),
+        (400, "ConnectionLimitExceededException"),
+        (400, "ThrottlingException"),
+    ];
+    match random.u8(..10) {
+        0..4 => Fault::CutAfter(random.u64(..2_000_000)),
+        4 => Fault::StallAfter(random.u64(..1_000_000)),
+        5 => Fault::EndAfterFragments(random.u64(1..5)),
+        6 => Fault::BodyErrorTag { code: "InternalError".to_owned(), id: 5000, after: random.u64(..5) },
+        7 => Fault::HangRequest { operation },
+        8 => Fault::http(Operation::GetMedia, 400, "InvalidEndpointException", "elsewhere"),
+        _ => {
+            let (status, kind) = errors[random.usize(..errors.len())];
+            Fault::http(operation, status, kind, "later")
+        }
+    }
+}
+
+fn alaw() -> bytes::Bytes {
+    let format: [u8; 18] = [6, 0, 1, 0, 0x40, 0x1F, 0, 0, 0x40, 0x1F, 0, 0, 1, 0, 8, 0, 0, 0];
+    let kind = TrackKind::Audio { rate: 8000.0, channels: 1, bit_depth: 8 };
+    header(1_000_000, &[TrackEntry::new(1, kind, "A_MS/ACM").codec_private(format.to_vec())])
+}
+
+/// What one pipeline has seen.
+#[derive(Default)]
+struct Seen {
+    /// The next frame.
+    next: AtomicU64,
+    wrong: Mutex<Option<String>>,
+}
+
+impl Seen {
+    fn check(&self, bytes: &[u8]) {
+        let next = self.next.fetch_add(1, Ordering::Relaxed);
+        if bytes != frame(next) {
+            let came = bytes.first_chunk().map(|index| u64::from_be_bytes(*index));
+            let reason = format!("frame {next} was to come, and {came:?} of {} bytes did", bytes.len());
+            self.wrong.lock().expect("no panic").get_or_insert(reason);
+        }
+    }
+}
+
+/// The other process; ends with this one.
+struct Camera(Child);
+
+impl Drop for Camera {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn soak(length: Duration, seed: u64) -> Result<(), String> {
+    gst::init().map_err(|error| error.to_string())?;
+    gstkvs::plugin_register_static().map_err(|error| error.to_string())?;
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let child = Command::new(program).args([CAMERA, &seed.to_string()]).stdout(Stdio::piped()).spawn();
+    let mut camera = Camera(child.map_err(|error| error.to_string())?);
+    let mut address = String::new();
+    let output = camera.0.stdout.take().ok_or("no output")?;
+    BufReader::new(output).read_line(&mut address).map_err(|error| error.to_string())?;
+    let [region, url, access_key, secret_key] = address.split_whitespace().collect::<Vec<_>>()[..] else {
+        return Err(format!("the camera says {address}"));
+    };
+
+    let source = format!(
+        "kvssrc name=source stream={STREAM} aws-region={region} endpoint-url={url} access-key={access_key} \
+         secret-key={secret_key} start-selector=earliest read-timeout=1000"
+    );
+    let mut readings = Vec::new();
+    for middle in ["audio/x-alaw", "audio/x-matroska ! matroskademux"] {
+        let description = format!("{source} ! {middle} ! fakesink name=sink sync=false");
+        let pipeline = gst::parse::launch(&description).map_err(|error| error.to_string())?;
+        let pipeline = pipeline.downcast::<gst::Pipeline>().map_err(|_| "no pipeline")?;
+        let seen = Arc::new(Seen::default());
+        let checked = Arc::clone(&seen);
+        let pad = pipeline.by_name("sink").and_then(|sink| sink.static_pad("sink")).ok_or("no pad")?;
+        pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+            if let Some(map) = info.buffer().and_then(|buffer| buffer.map_readable().ok()) {
+                checked.check(&map);
+            }
+            gst::PadProbeReturn::Ok
+        });
+        pipeline.set_state(gst::State::Playing).map_err(|error| error.to_string())?;
+        readings.push((pipeline, seen, 0_u64));
+    }
+
+    let begin = Instant::now();
+    let (mut memory, mut open) = (Vec::new(), Vec::new());
+    let mut told = 0;
+    while begin.elapsed() < length {
+        std::thread::sleep(Duration::from_secs(1));
+        memory.push(resident());
+        open.push(descriptors());
+        for (pipeline, seen, faults) in &mut readings {
+            let bus = pipeline.bus().ok_or("no bus")?;
+            while let Some(message) = bus.pop() {
+                match message.view() {
+                    gst::MessageView::Error(error) => return Err(format!("{}: {:?}", error.error(), error.debug())),
+                    gst::MessageView::Warning(warning) => return Err(warning.error().to_string()),
+                    gst::MessageView::Eos(_) => return Err("the stream ended".to_owned()),
+                    gst::MessageView::Element(element) => {
+                        let state = element.structure().and_then(|structure| structure.get::<&str>("state").ok());
+                        *faults += u64::from(state == Some("reconnecting"));
+                    }
+                    _ => {}
+                }
+            }
+            if let Some(wrong) = seen.wrong.lock().expect("no panic").take() {
+                return Err(wrong);
+            }
+        }
+        let minutes = begin.elapsed().as_secs() / 60;
+        if minutes > told {
+            told = minutes;
+            let states: Vec<_> =
+                readings.iter().map(|(_, seen, faults)| (seen.next.load(Ordering::Relaxed), faults)).collect();
+            println!("soak: {minutes} min, (frames, faults) {states:?}, {} KiB", resident());
+        }
+    }
+    for (pipeline, seen, faults) in &readings {
+        let frames = seen.next.load(Ordering::Relaxed);
+        println!("soak: {frames} frames, {faults} faults");
+        if frames * 10 < length.as_millis() as u64 / BETWEEN.as_millis() as u64 * 8 || *faults == 0 {
+            return Err(format!("only {frames} frames came, with {faults} faults"));
+        }
+        pipeline.set_state(gst::State::Null).map_err(|error| error.to_string())?;
+    }
+    drop(readings);
+
+    let tenth = memory.len() / 10;
+    let settled = median(&memory[tenth..2 * tenth]);
+    let end = median(&memory[memory.len() - tenth..]);
+    println!("soak: resident memory {settled} KiB after a tenth, {end} KiB at the end");
+    if end as f64 > settled as f64 * GROWTH {
+        return Err("memory grew".to_owned());
+    }
+    let most = |part: &[usize]| part.iter().copied().max().unwrap_or(0);
+    let (settled, end) = (most(&open[tenth..2 * tenth]), most(&open[open.len() - tenth..]));
+    println!("soak: at most {settled} descriptors after a tenth, {end} at the end, {} stopped", descriptors());
+    // One more connection may be under way at one moment than at another.
+    if end > settled + 2 {
+        return Err("descriptors are left over".to_owned());
+    }
+    Ok(())
+}
+
+fn median(values: &[u64]) -> u64 {
+    let mut values = values.to_vec();
+    values.sort_unstable();
+    values.get(values.len() / 2).copied().unwrap_or(0)
+}
+
+/// Of this process, in KiB (proc(5), status).
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+}
+
+fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
+}

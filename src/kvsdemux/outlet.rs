@@ -1,0 +1,120 @@
+//! The pad of one track.
+
+use std::sync::Arc;
+
+use gst::prelude::*;
+
+use super::reading::Arrival;
+use super::silence::Silence;
+use crate::fragment::Fragment;
+use crate::mkv::Track;
+use crate::output::{Item, Queue, TrackWriter};
+
+/// What downstream says of a buffer.
+pub type Flow = Result<gst::FlowSuccess, gst::FlowError>;
+
+/// Pushes the frames of one track.
+#[derive(Debug)]
+pub struct Outlet {
+    pub pad: gst::Pad,
+    writer: TrackWriter,
+    codec_delay: u64,
+    silence: Silence,
+    /// The next buffer is the first one, or the first behind a break.
+    discont: bool,
+    /// Added in the middle of a stream: what comes before the next keyframe cannot be decoded.
+    waits_for_keyframe: bool,
+    queue: Queue,
+}
+
+impl Outlet {
+    /// An outlet for the track with this index and these caps.
+    pub fn new(pad: gst::Pad, index: usize, track: &Track, caps: &gst::Caps) -> Self {
+        Self {
+            pad,
+            writer: TrackWriter::new(index, track, caps.clone()),
+            codec_delay: track.codec_delay,
+            silence: Silence::default(),
+            discont: true,
+            waits_for_keyframe: false,
+            queue: Queue::new(),
+        }
+    }
+
+    /// Goes on under another header.
+    pub fn renew(&mut self, index: usize, track: &Track, caps: &gst::Caps) {
+        self.writer = TrackWriter::new(index, track, caps.clone());
+        self.codec_delay = track.codec_delay;
+    }
+
+    /// Begins no sooner than with a keyframe.
+    pub fn wait_for_keyframe(&mut self) {
+        self.waits_for_keyframe = true;
+    }
+
+    /// What comes next does not go on where the last buffer ended.
+    pub fn interrupt(&mut self) {
+        self.discont = true;
+        self.silence = Silence::default();
+    }
+
+    /// Upstream says that nothing comes before this moment, in ns.
+    pub fn silent_until(&mut self, end: u64) {
+        self.silence.known_until(end);
+    }
+
+    /// A fragment begins: caps, where they are new, and stream headers go out. `None`: no buffer did.
+    pub fn begin_fragment(&mut self, fragment: &Arc<Fragment>) -> Option<Flow> {
+        self.writer.begin_fragment(fragment, &mut self.queue);
+        self.push()
+    }
+
+    /// A block came, of whatever track: pushes its frames, or tells how long this track has been silent. `None`: no
+    /// buffer went out.
+    pub fn block(&mut self, arrival: &Arrival, is_own: bool) -> Option<Flow> {
+        let timed = &arrival.timed;
+        if is_own && self.waits_for_keyframe {
+            if !timed.block.keyframe {
+                return None;
+            }
+            self.waits_for_keyframe = false;
+        }
+        // The writer wants to see the blocks of other tracks too: a break is one for all.
+        self.writer.write(timed, &mut self.queue);
+        if is_own {
+            arrival.equip(&mut self.queue, self.codec_delay);
+            self.silence.heard(timed.pts, timed.duration());
+        } else if let Some((start, duration)) = self.silence.at(timed.pts) {
+            let start = gst::ClockTime::from_nseconds(start);
+            let gap = gst::event::Gap::builder(start).duration(gst::ClockTime::from_nseconds(duration)).build();
+            self.pad.push_event(gap);
+        }
+        self.push()
+    }
+
+    fn push(&mut self) -> Option<Flow> {
+        let mut flow = None;
+        while let Some(item) = self.queue.pop_front() {
+            match item {
+                Item::Caps(caps) => {
+                    if self.pad.current_caps().as_ref() != Some(&caps) {
+                        self.pad.push_event(gst::event::Caps::new(&caps));
+                    }
+                }
+                Item::Buffer(mut buffer) => {
+                    if std::mem::take(&mut self.discont)
+                        && let Some(buffer) = buffer.get_mut()
+                    {
+                        buffer.set_flags(buffer.flags() | gst::BufferFlags::DISCONT);
+                    }
+                    let result = self.pad.push(buffer);
+                    flow = Some(result);
+                    if result.is_err() {
+                        self.queue.clear();
+                    }
+                }
+            }
+        }
+        flow
+    }
+}

@@ -1,0 +1,210 @@
+//! How an emulator is to be, and its start.
+
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::Arc;
+
+use tempfile::NamedTempFile;
+use tokio::sync::oneshot;
+use tokio_rustls::TlsAcceptor;
+
+use crate::archive::ArchiveTags;
+use crate::credentials::Credentials;
+use crate::emulator::Emulator;
+use crate::error::Error;
+use crate::fault::Faults;
+use crate::keys::KeyRing;
+use crate::limits::{Limits, Usage};
+use crate::record::Records;
+use crate::server::{self, Context};
+use crate::store::Store;
+use crate::stream::MissingStart;
+use crate::tls;
+
+/// How an emulator is to be.
+#[derive(Clone, Debug)]
+pub struct Builder {
+    address: SocketAddr,
+    region: String,
+    credentials: Credentials,
+    tls: bool,
+    http2: bool,
+    end_at_head: bool,
+    missing_start: MissingStart,
+    archive_tags: ArchiveTags,
+    end_at_missing: bool,
+    shuffle: u64,
+    rate: Option<u64>,
+    limits: Option<Limits>,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            region: "us-west-2".to_owned(),
+            credentials: Credentials::default(),
+            tls: false,
+            http2: true,
+            end_at_head: false,
+            missing_start: MissingStart::default(),
+            archive_tags: ArchiveTags::default(),
+            end_at_missing: false,
+            shuffle: 0,
+            rate: None,
+            limits: None,
+        }
+    }
+}
+
+impl Builder {
+    /// Where to listen; a free port of 127.0.0.1 else.
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.address = address;
+        self
+    }
+
+    /// The region that requests must be signed for; us-west-2 else.
+    pub fn region(mut self, region: impl Into<String>) -> Self {
+        self.region = region.into();
+        self
+    }
+
+    /// The keys that requests must be signed with; the demonstration's else.
+    pub fn credentials(mut self, access_key: impl Into<String>, secret_key: impl Into<String>) -> Self {
+        self.credentials.access_key = access_key.into();
+        self.credentials.secret_key = secret_key.into();
+        self
+    }
+
+    /// The session token that requests must carry; none else.
+    pub fn session_token(mut self, token: impl Into<String>) -> Self {
+        self.credentials.session_token = Some(token.into());
+        self
+    }
+
+    /// Whether to speak TLS, with HTTP/2 and HTTP/1.1 offered.
+    pub fn tls(mut self, tls: bool) -> Self {
+        self.tls = tls;
+        self
+    }
+
+    /// Whether HTTP/2 is offered under TLS; it is else.
+    pub fn http2(mut self, http2: bool) -> Self {
+        self.http2 = http2;
+        self
+    }
+
+    /// Whether GetMedia's body ends cleanly where nothing more is stored, instead of waiting for more.
+    pub fn end_at_head(mut self, end: bool) -> Self {
+        self.end_at_head = end;
+        self
+    }
+
+    /// What GetMedia answers to a start behind a fragment that is not there; the error tags else.
+    pub fn missing_start(mut self, missing: MissingStart) -> Self {
+        self.missing_start = missing;
+        self
+    }
+
+    /// How the service's tags are spelt in the body of GetMediaForFragmentList.
+    pub fn archive_tags(mut self, tags: ArchiveTags) -> Self {
+        self.archive_tags = tags;
+        self
+    }
+
+    /// Whether GetMediaForFragmentList's body ends with the first fragment that is missing; else it goes on behind it.
+    /// The reference does not say which: that the number stands beside the error suggests that others follow.
+    pub fn end_at_missing(mut self, end: bool) -> Self {
+        self.end_at_missing = end;
+        self
+    }
+
+    /// What decides the order, which is none, in which ListFragments lists; the same number gives the same order.
+    pub fn shuffle(mut self, seed: u64) -> Self {
+        self.shuffle = seed;
+        self
+    }
+
+    /// How many bytes a second each connection that carries media gets at most; the service's 25 MB would be 25,000,000.
+    pub fn rate(mut self, bytes_per_second: u64) -> Self {
+        self.rate = Some(bytes_per_second);
+        self
+    }
+
+    /// How many calls and connections a stream may have; as many as one likes else.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = Some(limits);
+        self
+    }
+
+    /// Starts it on a thread of its own.
+    pub fn start(self) -> Result<Emulator, Error> {
+        let listener = TcpListener::bind(self.address).map_err(Error::io(format!("listening on {}", self.address)))?;
+        listener.set_nonblocking(true).map_err(Error::io("preparing the socket"))?;
+        let address = listener.local_addr().map_err(Error::io("reading the socket's address"))?;
+        let identity = self.tls.then(|| tls::identity(self.http2)).transpose()?;
+        let ca = identity.as_ref().map(|identity| Ca::new(&identity.ca_pem)).transpose()?;
+        let acceptor = identity.map(|identity| TlsAcceptor::from(identity.config));
+        let context = Arc::new(Context {
+            region: self.region,
+            keys: Arc::new(KeyRing::new(self.credentials)),
+            end_at_head: self.end_at_head,
+            missing_start: self.missing_start,
+            archive_tags: self.archive_tags,
+            end_at_missing: self.end_at_missing,
+            shuffle: self.shuffle,
+            rate: self.rate,
+            usage: Usage::new(self.limits),
+            address,
+            tls: self.tls,
+            store: Store::default(),
+            faults: Faults::default(),
+            records: Records::default(),
+            sent: Arc::default(),
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(Error::io("starting the runtime"))?;
+        let listener = {
+            let _inside = runtime.enter();
+            tokio::net::TcpListener::from_std(listener).map_err(Error::io("preparing the socket"))?
+        };
+        let handle = runtime.handle().clone();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = server::serve(Arc::clone(&context), listener, acceptor);
+        let thread = std::thread::Builder::new()
+            .name("kvs-emulator".to_owned())
+            .spawn(move || {
+                runtime.block_on(async {
+                    tokio::select! {
+                        () = serving => {}
+                        _ = stopped => {}
+                    }
+                });
+                // Dropping the runtime closes every connection.
+            })
+            .map_err(Error::io("starting the emulator's thread"))?;
+        Ok(Emulator::running(context, ca, handle, stop, thread))
+    }
+}
+
+/// The certificate that clients must trust.
+pub(crate) struct Ca {
+    pub pem: String,
+    file: NamedTempFile,
+}
+
+impl Ca {
+    fn new(pem: &str) -> Result<Self, Error> {
+        let mut file = NamedTempFile::with_suffix(".pem").map_err(Error::io("making a file for the authority"))?;
+        file.write_all(pem.as_bytes()).map_err(Error::io("writing the authority"))?;
+        Ok(Self { pem: pem.to_owned(), file })
+    }
+
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
+}

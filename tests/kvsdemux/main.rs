@@ -1,0 +1,18 @@
+//! kvsdemux: behind kvssrc, behind files, and alone with every event and buffer in the test's hand.
+
+mod bench;
+#[allow(dead_code, reason = "shared with the tests of kvssrc")]
+#[path = "../kvssrc/body.rs"]
+mod body;
+mod bytes_in;
+mod changes;
+mod equal;
+mod events;
+mod files;
+mod flow;
+mod players;
+mod select;
+#[allow(dead_code, reason = "shared with the tests of kvssrc")]
+#[path = "../kvssrc/support.rs"]
+mod support;
+mod time_in;
