@@ -16,14 +16,10 @@ use gst::glib;
 pub use output::FragmentMeta;
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
-<<<<<<< HEAD
     // Whoever asks a buffer for the meta by its name finds it from now on.
     FragmentMeta::register();
-    kvssrc::register(plugin)
-=======
     kvssrc::register(plugin)?;
     kvsdemux::register(plugin)
->>>>>>> main
 }
 
 gst::plugin_define!(
