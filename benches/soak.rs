@@ -89,13 +89,15 @@ fn camera(seed: u64) {
         let requests = emulator.requests().len();
         if requests > answered {
             answered = requests;
-            emulator.set_fault(STREAM, fault(&mut random), Repeat::Once);
+            for fault in faults(&mut random) {
+                emulator.set_fault(STREAM, fault, Repeat::Once);
+            }
         }
     }
 }
 
-fn fault(random: &mut fastrand::Rng) -> Fault {
-    let operation = if random.u8(..4) == 0 { Operation::GetDataEndpoint } else { Operation::GetMedia };
+/// For the next call of GetMedia, and at times for a call of GetDataEndpoint before it.
+fn faults(random: &mut fastrand::Rng) -> Vec<Fault> {
     let errors = [
         (500, "InternalFailure"),
         (503, "ServiceUnavailable"),
@@ -103,17 +105,18 @@ fn fault(random: &mut fastrand::Rng) -> Fault {
         (400, "ConnectionLimitExceededException"),
         (400, "ThrottlingException"),
     ];
-    match random.u8(..10) {
-        0..4 => Fault::CutAfter(random.u64(..600_000)),
-        4 => Fault::StallAfter(random.u64(..300_000)),
-        5 => Fault::EndAfterFragments(random.u64(1..3)),
-        6 => Fault::BodyErrorTag { code: "InternalError".to_owned(), id: 5000, after: random.u64(..5) },
-        7 => Fault::HangRequest { operation },
-        8 => Fault::http(Operation::GetMedia, 400, "InvalidEndpointException", "elsewhere"),
-        _ => {
-            let (status, kind) = errors[random.usize(..errors.len())];
-            Fault::http(operation, status, kind, "later")
-        }
+    let (status, kind) = errors[random.usize(..errors.len())];
+    let moved = Fault::http(Operation::GetMedia, 400, "InvalidEndpointException", "elsewhere");
+    match random.u8(..12) {
+        0..4 => vec![Fault::CutAfter(random.u64(..600_000))],
+        4 => vec![Fault::StallAfter(random.u64(..300_000))],
+        5 => vec![Fault::EndAfterFragments(random.u64(1..3))],
+        6 => vec![Fault::BodyErrorTag { code: "InternalError".to_owned(), id: 5000, after: random.u64(..5) }],
+        7 => vec![Fault::HangRequest { operation: Operation::GetMedia }],
+        8 => vec![moved],
+        9 => vec![moved, Fault::HangRequest { operation: Operation::GetDataEndpoint }],
+        10 => vec![moved, Fault::http(Operation::GetDataEndpoint, status, kind, "later")],
+        _ => vec![Fault::http(Operation::GetMedia, status, kind, "later")],
     }
 }
 

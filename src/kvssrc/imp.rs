@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use super::error::Error;
 use super::notice::Notice;
 use super::session::{Session, Step};
-use super::settings::{Plan, Settings};
+use super::settings::{InvalidUri, PROTOCOL, Plan, Settings};
 use crate::aws::ArrivalClock;
 use crate::fragment::Fragment;
 use crate::output::{self, Item};
@@ -62,6 +62,7 @@ impl ObjectSubclass for KvsSrc {
     const NAME: &'static str = "GstKvsSrc";
     type Type = super::KvsSrc;
     type ParentType = gst_base::PushSrc;
+    type Interfaces = (gst::URIHandler,);
 
     fn new() -> Self {
         Self { settings: Mutex::default(), state: Mutex::default(), flushing: watch::Sender::new(false) }
@@ -74,6 +75,13 @@ impl ObjectImpl for KvsSrc {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+        if pspec.name() == "uri" {
+            let uri = value.get::<Option<String>>().ok().flatten().unwrap_or_default();
+            if let Err(error) = lock(&self.settings).set_uri(&uri) {
+                gst::error!(CAT, imp = self, "{error}");
+            }
+            return;
+        }
         if !lock(&self.settings).set(pspec.name(), value) {
             gst::error!(CAT, imp = self, "There is no property {} of this type", pspec.name());
         }
@@ -120,6 +128,29 @@ impl ElementImpl for KvsSrc {
             template.into_iter().collect()
         });
         TEMPLATES.as_ref()
+    }
+}
+
+impl URIHandlerImpl for KvsSrc {
+    const URI_TYPE: gst::URIType = gst::URIType::Src;
+
+    fn protocols() -> &'static [&'static str] {
+        &[PROTOCOL]
+    }
+
+    fn uri(&self) -> Option<String> {
+        lock(&self.settings).uri()
+    }
+
+    fn set_uri(&self, uri: &str) -> Result<(), glib::Error> {
+        if !matches!(*lock(&self.state), State::Stopped) {
+            return Err(glib::Error::new(gst::URIError::BadState, "kvssrc takes another URI when it is stopped"));
+        }
+        let set = lock(&self.settings).set_uri(uri);
+        set.map_err(|error| match error {
+            InvalidUri::Form => glib::Error::new(gst::URIError::UnsupportedProtocol, &error.to_string()),
+            _ => glib::Error::new(gst::URIError::BadUri, &error.to_string()),
+        })
     }
 }
 
