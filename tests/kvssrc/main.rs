@@ -21,3 +21,4 @@ mod shutdown;
 mod support;
 mod time;
 mod transport;
+mod uri;

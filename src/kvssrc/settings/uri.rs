@@ -120,6 +120,9 @@ impl Settings {
         if let Ok(text) = value.get::<Option<String>>() {
             return text;
         }
+        if value.get::<Option<gst::Structure>>().is_ok_and(|structure| structure.is_none()) {
+            return None;
+        }
         if value.serialize().ok() == property.default_value().serialize().ok() {
             return None;
         }
