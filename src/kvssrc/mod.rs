@@ -11,6 +11,8 @@ mod notice;
 mod session;
 mod settings;
 
+pub(crate) use settings::Settings;
+
 glib::wrapper! {
     /// Reads a stream of Amazon Kinesis Video Streams.
     ///

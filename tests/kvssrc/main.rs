@@ -20,5 +20,6 @@ mod secrets;
 mod shutdown;
 mod support;
 mod time;
+mod track_caps;
 mod transport;
 mod uri;
