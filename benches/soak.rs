@@ -64,6 +64,10 @@ fn camera(seed: u64) {
     println!("{} {} {} {}", emulator.region(), emulator.url(), emulator.access_key(), emulator.secret_key());
 
     let mut random = fastrand::Rng::with_seed(seed);
+    // More than there are readers, so that none goes undisturbed.
+    for _ in 0..4 {
+        emulator.set_fault(STREAM, Fault::CutAfter(random.u64(..600_000)), Repeat::Once);
+    }
     let mut answered = 0;
     let mut open: Option<OpenFragment> = None;
     let begin = Instant::now();
@@ -85,13 +89,15 @@ fn camera(seed: u64) {
         let requests = emulator.requests().len();
         if requests > answered {
             answered = requests;
-            emulator.set_fault(STREAM, fault(&mut random), Repeat::Once);
+            for fault in faults(&mut random) {
+                emulator.set_fault(STREAM, fault, Repeat::Once);
+            }
         }
     }
 }
 
-fn fault(random: &mut fastrand::Rng) -> Fault {
-    let operation = if random.u8(..4) == 0 { Operation::GetDataEndpoint } else { Operation::GetMedia };
+/// For the next call of GetMedia, and at times for a call of GetDataEndpoint before it.
+fn faults(random: &mut fastrand::Rng) -> Vec<Fault> {
     let errors = [
         (500, "InternalFailure"),
         (503, "ServiceUnavailable"),
@@ -99,17 +105,18 @@ fn fault(random: &mut fastrand::Rng) -> Fault {
         (400, "ConnectionLimitExceededException"),
         (400, "ThrottlingException"),
     ];
-    match random.u8(..10) {
-        0..4 => Fault::CutAfter(random.u64(..2_000_000)),
-        4 => Fault::StallAfter(random.u64(..1_000_000)),
-        5 => Fault::EndAfterFragments(random.u64(1..5)),
-        6 => Fault::BodyErrorTag { code: "InternalError".to_owned(), id: 5000, after: random.u64(..5) },
-        7 => Fault::HangRequest { operation },
-        8 => Fault::http(Operation::GetMedia, 400, "InvalidEndpointException", "elsewhere"),
-        _ => {
-            let (status, kind) = errors[random.usize(..errors.len())];
-            Fault::http(operation, status, kind, "later")
-        }
+    let (status, kind) = errors[random.usize(..errors.len())];
+    let moved = Fault::http(Operation::GetMedia, 400, "InvalidEndpointException", "elsewhere");
+    match random.u8(..12) {
+        0..4 => vec![Fault::CutAfter(random.u64(..600_000))],
+        4 => vec![Fault::StallAfter(random.u64(..300_000))],
+        5 => vec![Fault::EndAfterFragments(random.u64(1..3))],
+        6 => vec![Fault::BodyErrorTag { code: "InternalError".to_owned(), id: 5000, after: random.u64(..5) }],
+        7 => vec![Fault::HangRequest { operation: Operation::GetMedia }],
+        8 => vec![moved],
+        9 => vec![moved, Fault::HangRequest { operation: Operation::GetDataEndpoint }],
+        10 => vec![moved, Fault::http(Operation::GetDataEndpoint, status, kind, "later")],
+        _ => vec![Fault::http(Operation::GetMedia, status, kind, "later")],
     }
 }
 
@@ -135,6 +142,19 @@ impl Seen {
             let reason = format!("frame {next} was to come, and {came:?} of {} bytes did", bytes.len());
             self.wrong.lock().expect("no panic").get_or_insert(reason);
         }
+    }
+}
+
+/// One pipeline; stopped also where another one fails.
+struct Reading {
+    pipeline: gst::Pipeline,
+    seen: Arc<Seen>,
+    faults: u64,
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        let _ = self.pipeline.set_state(gst::State::Null);
     }
 }
 
@@ -180,7 +200,7 @@ fn soak(length: Duration, seed: u64) -> Result<(), String> {
             gst::PadProbeReturn::Ok
         });
         pipeline.set_state(gst::State::Playing).map_err(|error| error.to_string())?;
-        readings.push((pipeline, seen, 0_u64));
+        readings.push(Reading { pipeline, seen, faults: 0 });
     }
 
     let begin = Instant::now();
@@ -190,8 +210,8 @@ fn soak(length: Duration, seed: u64) -> Result<(), String> {
         std::thread::sleep(Duration::from_secs(1));
         memory.push(resident());
         open.push(descriptors());
-        for (pipeline, seen, faults) in &mut readings {
-            let bus = pipeline.bus().ok_or("no bus")?;
+        for reading in &mut readings {
+            let bus = reading.pipeline.bus().ok_or("no bus")?;
             while let Some(message) = bus.pop() {
                 match message.view() {
                     gst::MessageView::Error(error) => return Err(format!("{}: {:?}", error.error(), error.debug())),
@@ -199,12 +219,12 @@ fn soak(length: Duration, seed: u64) -> Result<(), String> {
                     gst::MessageView::Eos(_) => return Err("the stream ended".to_owned()),
                     gst::MessageView::Element(element) => {
                         let state = element.structure().and_then(|structure| structure.get::<&str>("state").ok());
-                        *faults += u64::from(state == Some("reconnecting"));
+                        reading.faults += u64::from(state == Some("reconnecting"));
                     }
                     _ => {}
                 }
             }
-            if let Some(wrong) = seen.wrong.lock().expect("no panic").take() {
+            if let Some(wrong) = reading.seen.wrong.lock().expect("no panic").take() {
                 return Err(wrong);
             }
         }
@@ -212,11 +232,11 @@ fn soak(length: Duration, seed: u64) -> Result<(), String> {
         if minutes > told {
             told = minutes;
             let states: Vec<_> =
-                readings.iter().map(|(_, seen, faults)| (seen.next.load(Ordering::Relaxed), faults)).collect();
+                readings.iter().map(|reading| (reading.seen.next.load(Ordering::Relaxed), reading.faults)).collect();
             println!("soak: {minutes} min, (frames, faults) {states:?}, {} KiB", resident());
         }
     }
-    for (pipeline, seen, faults) in &readings {
+    for Reading { pipeline, seen, faults } in &readings {
         let frames = seen.next.load(Ordering::Relaxed);
         println!("soak: {frames} frames, {faults} faults");
         if frames * 10 < length.as_millis() as u64 / BETWEEN.as_millis() as u64 * 8 || *faults == 0 {

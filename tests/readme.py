@@ -3,8 +3,8 @@
 
 To be run in an empty folder by tests/run.sh, which has set GST_PLUGIN_PATH, AWS keys, and the URLs of two emulators with
 a stream X: a camera (LIVE_ENDPOINT_URL), and a recording around the minute that README.md fetches (STORED_ENDPOINT_URL).
-Two things differ from a user's machine: autovideosink shows on fakevideosink, since there need not be a screen, and a
-pipeline that has no end of its own is ended once it has brought enough, as a user would with Ctrl-C.
+Two things differ from a user's machine: players and autovideosink show on fakevideosink, since there need not be a
+screen, and a pipeline that has no end of its own is ended once it has brought enough, as a user would with Ctrl-C.
 """
 
 import os
@@ -27,6 +27,8 @@ ENOUGH_BUFFERS = 100
 SOME_PICTURES = 20
 MINUTE = range(60 * 30, 62 * 30 + 1)
 PATIENCE = 60  # seconds
+# Programs that take a URI, and what they say where all went well.
+PLAYERS = {"gst-play-1.0": "Reached end of play list", "gst-discoverer-1.0": "H.264"}
 LOG = "sink.log"
 INHERITED = {"blocksize", "do-timestamp", "name", "num-buffers", "parent", "typefind", "automatic-eos"}
 
@@ -63,6 +65,9 @@ def without_fences(readme):
 def run(command):
     print(f"$ {command}", flush=True)
     words = shlex.split(command)
+    if words[0] in PLAYERS:
+        play(words)
+        return
     expect(words[0] == "gst-launch-1.0", f"this test does not know how to judge: {command}")
     stored = any(word.startswith("end-timestamp=") for word in words)
     files = [word.removeprefix("location=") for word in words if word.startswith("location=")]
@@ -83,6 +88,17 @@ def run(command):
     for file in files:
         pictures = decoded(file)
         expect(pictures in MINUTE if stored else pictures >= SOME_PICTURES, f"{pictures} pictures")
+
+
+def play(words):
+    """A program that takes a URI, and ends by itself."""
+    environment = dict(os.environ, AWS_ENDPOINT_URL=os.environ["STORED_ENDPOINT_URL"])
+    sinks = ["--videosink=fakevideosink", "--audiosink=fakeaudiosink"] if words[0] == "gst-play-1.0" else []
+    result = subprocess.run(
+        [*words, *sinks], env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=PATIENCE, check=False
+    )
+    expect(result.returncode == 0 and "ERROR" not in result.stdout, f"{result.stdout}\n{result.stderr}")
+    expect(PLAYERS[words[0]] in result.stdout, f"{result.stdout}\n{result.stderr}")
 
 
 def wait_for_enough(process):

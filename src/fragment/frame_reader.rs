@@ -57,6 +57,18 @@ pub enum Output {
     RangeEnd,
 }
 
+/// Whose clock presentation time follows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TimestampMode {
+    /// When frames were captured.
+    #[default]
+    Producer,
+    /// When the service received their fragment.
+    Server,
+    /// When they were captured, with the gaps between fragments closed.
+    Contiguous,
+}
+
 /// Reader, Assembler and Timeline in a row.
 pub struct FrameReader {
     reader: mkv::Reader,
@@ -69,6 +81,7 @@ pub struct FrameReader {
     /// Capture time of the end of the last frame, in ns.
     captured_until: Option<i64>,
     correction: Option<i64>,
+    mode: TimestampMode,
 }
 
 impl FrameReader {
@@ -83,6 +96,7 @@ impl FrameReader {
             lost: false,
             captured_until: None,
             correction: None,
+            mode: TimestampMode::default(),
         }
     }
 
@@ -126,10 +140,12 @@ impl FrameReader {
         self.assembler.resume_point()
     }
 
-    /// The stream is watched while it is made, by a clock that may part from the producer's by `limit` ns: the first
-    /// frame is presented when it came.
-    pub fn follow(&mut self, limit: i64) {
-        self.timeline = Timeline::live(limit);
+    /// Before anything is read: which clock presentation time follows, and, where the stream is watched while it is made,
+    /// by how many ns that may part from the one it is watched by. Then the first frame is presented when it came.
+    pub fn time_by(&mut self, mode: TimestampMode, drift_limit: Option<i64>) {
+        let timeline = drift_limit.map_or_else(Timeline::new, Timeline::live);
+        self.timeline = if mode == TimestampMode::Contiguous { timeline.without_gaps() } else { timeline };
+        self.mode = mode;
     }
 
     /// What is pushed from now on came at this time.
@@ -179,10 +195,18 @@ impl FrameReader {
         if !self.range.holds_start_of(&fragment) {
             return Output::RangeEnd;
         }
-        self.correction = self.timeline.begin_fragment(fragment.start());
+        self.correction = self.timeline.begin_fragment(self.start_of(&fragment));
         self.lost |= fragment.after_loss;
         self.fragment = Some(Arc::clone(&fragment));
         Output::Start(fragment)
+    }
+
+    /// The start of a fragment on the clock that presentation time follows, in ns.
+    fn start_of(&self, fragment: &Fragment) -> i64 {
+        match (self.mode, fragment.server_timestamp) {
+            (TimestampMode::Server, Some(received)) => received.nanoseconds(),
+            _ => fragment.start(),
+        }
     }
 
     fn place(&mut self, block: mkv::Block, offset: i64) -> Option<TimedBlock> {
@@ -204,7 +228,7 @@ impl FrameReader {
         let lasts = frame_duration.and_then(|duration| duration.checked_mul(frames));
         // Blocks of a track that the header does not have share one place behind those that it has.
         let place = track.unwrap_or(header.tracks.tracks.len());
-        let placement = self.timeline.place(place, capture_time, lasts);
+        let placement = self.timeline.place(place, self.start_of(fragment).saturating_add(offset), lasts);
         self.captured_until = Some(capture_time.saturating_add_unsigned(lasts.unwrap_or(0)));
         Some(TimedBlock {
             block,

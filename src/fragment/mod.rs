@@ -13,7 +13,7 @@ mod unix_time;
 pub use assembler::{Assembler, Document, Event, Fragment, FragmentEnd, Header, Partial, ResumePoint};
 pub use drift::{Arrival, Drift};
 pub use error::Error;
-pub use frame_reader::{FrameReader, Output, TimedBlock};
+pub use frame_reader::{FrameReader, Output, TimedBlock, TimestampMode};
 pub use number::FragmentNumber;
 pub use range::{Clock, Range};
 pub use timeline::{Placement, Timeline};

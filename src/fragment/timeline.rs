@@ -32,6 +32,7 @@ pub struct Timeline {
     latest_capture: i64,
     captured_until: i64,
     live: Option<Live>,
+    gapless: bool,
     /// Time does not follow from the fragment before.
     discont: bool,
 }
@@ -91,6 +92,11 @@ impl Timeline {
         Self { live: Some(Live { drift: Drift::new(limit), arrival: None }), ..Self::default() }
     }
 
+    /// The same, with the gaps between fragments closed.
+    pub fn without_gaps(self) -> Self {
+        Self { gapless: true, ..self }
+    }
+
     /// What is placed from now on came at this time.
     pub fn arrived(&mut self, arrival: Arrival) {
         if let Some(live) = &mut self.live {
@@ -124,8 +130,13 @@ impl Timeline {
         }
         let mut pts = self.presentation(capture);
 
+        let previous_start = self.previous_start.take();
+        if self.gapless && previous_start.is_some() && pts > self.end {
+            pts = self.resumption();
+            self.shift_to(pts, capture);
+        }
         let fragment_goes_back =
-            self.previous_start.take().is_some_and(|previous| self.presentation(self.fragment_start) < previous);
+            previous_start.is_some_and(|previous| self.presentation(self.fragment_start) < previous);
         let Some(state) = self.tracks.get(track).copied() else {
             return Placement { pts: 0, discont: false };
         };
@@ -272,6 +283,20 @@ mod tests {
     fn audio_may_reach_into_the_next_fragment() {
         let placed = run(&[(0, &[(0, 0), (1, 0), (0, 40), (1, 90)]), (80, &[(0, 0), (1, 31)])]);
         assert_eq!(placed[4..], [(80, false), (111, false)]);
+    }
+
+    #[test]
+    fn gaps_can_be_closed() {
+        let mut timeline = Timeline::new().without_gaps();
+        let mut place = |start: i64, offset: i64| {
+            timeline.begin_fragment(start * MS);
+            [0, 40].map(|time| timeline.place(0, (start + offset + time) * MS, None).pts / 1_000_000)
+        };
+        assert_eq!(place(0, 0), [0, 40]);
+        assert_eq!(place(5000, 0), [80, 120]);
+        // What follows without a gap stays where it is.
+        assert_eq!(place(5080, 0), [160, 200]);
+        assert_eq!(place(3_600_000, 7), [240, 280]);
     }
 
     #[test]

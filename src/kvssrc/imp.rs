@@ -16,7 +16,7 @@ use super::journal::Journal;
 use super::notice::Notice;
 use super::report::Reporter;
 use super::session::{Session, Step};
-use super::settings::{Plan, Settings};
+use super::settings::{InvalidUri, PROTOCOL, Plan, Settings};
 use super::statistics::Statistics;
 use crate::aws::ArrivalClock;
 use crate::fragment::Fragment;
@@ -66,6 +66,7 @@ impl ObjectSubclass for KvsSrc {
     const NAME: &'static str = "GstKvsSrc";
     type Type = super::KvsSrc;
     type ParentType = gst_base::PushSrc;
+    type Interfaces = (gst::URIHandler,);
 
     fn new() -> Self {
         Self {
@@ -83,8 +84,15 @@ impl ObjectImpl for KvsSrc {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        if pspec.name() == "continuation-token" {
+        if ["continuation-token", "uri"].contains(&pspec.name()) {
             self.statistics.forget_token();
+        }
+        if pspec.name() == "uri" {
+            let uri = value.get::<Option<String>>().ok().flatten().unwrap_or_default();
+            if let Err(error) = lock(&self.settings).set_uri(&uri) {
+                gst::error!(CAT, imp = self, "{error}");
+            }
+            return;
         }
         if !lock(&self.settings).set(pspec.name(), value) {
             gst::error!(CAT, imp = self, "There is no property {} of this type", pspec.name());
@@ -133,6 +141,30 @@ impl ElementImpl for KvsSrc {
             template.into_iter().collect()
         });
         TEMPLATES.as_ref()
+    }
+}
+
+impl URIHandlerImpl for KvsSrc {
+    const URI_TYPE: gst::URIType = gst::URIType::Src;
+
+    fn protocols() -> &'static [&'static str] {
+        &[PROTOCOL]
+    }
+
+    fn uri(&self) -> Option<String> {
+        lock(&self.settings).uri()
+    }
+
+    fn set_uri(&self, uri: &str) -> Result<(), glib::Error> {
+        if !matches!(*lock(&self.state), State::Stopped) {
+            return Err(glib::Error::new(gst::URIError::BadState, "kvssrc takes another URI when it is stopped"));
+        }
+        self.statistics.forget_token();
+        let set = lock(&self.settings).set_uri(uri);
+        set.map_err(|error| match error {
+            InvalidUri::Form => glib::Error::new(gst::URIError::UnsupportedProtocol, &error.to_string()),
+            _ => glib::Error::new(gst::URIError::BadUri, &error.to_string()),
+        })
     }
 }
 

@@ -41,12 +41,14 @@ glib::wrapper! {
     /// ```text
     /// gst-launch-1.0 kvssrc stream=X iot-certificate="iot-certificate,endpoint=HOST,cert-path=certificate.pem,key-path=private.key,ca-path=authority.pem,role-aliases=viewer" ! filesink location=out.mkv
     /// ```
-    pub struct KvsSrc(ObjectSubclass<imp::KvsSrc>) @extends gst_base::PushSrc, gst_base::BaseSrc, gst::Element, gst::Object;
+    pub struct KvsSrc(ObjectSubclass<imp::KvsSrc>) @extends gst_base::PushSrc, gst_base::BaseSrc, gst::Element, gst::Object, @implements gst::URIHandler;
 }
 
 /// Registers the element.
 pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     #[cfg(feature = "doc")]
-    settings::StartSelectorType::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
-    gst::Element::register(Some(plugin), "kvssrc", gst::Rank::NONE, KvsSrc::static_type())
+    for property_type in [settings::StartSelectorType::static_type(), settings::TimestampModeType::static_type()] {
+        property_type.mark_as_plugin_api(gst::PluginAPIFlags::empty());
+    }
+    gst::Element::register(Some(plugin), "kvssrc", gst::Rank::PRIMARY, KvsSrc::static_type())
 }

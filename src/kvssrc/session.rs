@@ -12,7 +12,7 @@ use super::error::Error;
 use super::link::{Event, Link, Pace};
 use super::notice::Notice;
 use super::report::Reporter;
-use super::settings::{Patience, Plan};
+use super::settings::{Live, Patience, Plan};
 use crate::aws::{self, ArrivalClock, Consumer, Recovery, StartSelector};
 use crate::fragment::{self, Arrival, Fragment, FragmentNumber, FrameReader, Header, Output, UnixTime};
 use crate::output::{self, Item, Queue, TrackSelector, Writer};
@@ -86,9 +86,7 @@ impl Session {
     pub fn new(runtime: &Handle, plan: &Plan, clock: ArrivalClock, reporter: Reporter) -> Result<Self, Error> {
         let consumer = Consumer::new(runtime, plan.request.clone(), plan.live.map(|_| clock));
         let mut frames = FrameReader::new(plan.range);
-        if let Some(live) = plan.live {
-            frames.follow(live.drift_limit());
-        }
+        frames.time_by(plan.timestamp_mode, plan.live.map(Live::drift_limit));
         let accepted = plan.checkpoint.as_ref().map(Checkpoint::read).transpose()?.flatten();
         let start = match accepted {
             Some(fragment) => {

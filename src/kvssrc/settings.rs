@@ -2,6 +2,8 @@
 
 mod credentials;
 mod limits;
+mod timing;
+mod uri;
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -11,13 +13,18 @@ use gst::prelude::*;
 
 use self::credentials::{CredentialProperties, CredentialSettingsError};
 use self::limits::Limits;
+use self::timing::Timing;
 use super::checkpoint::Checkpoint;
 use super::statistics::Statistics;
 use crate::aws::{Authorities, InvalidAuthorities, InvalidStream, Request, StartSelector, Stream};
-use crate::fragment::{Clock, FragmentNumber, InvalidTime, Range, UnixTime};
+use crate::fragment::{Clock, FragmentNumber, InvalidTime, Range, TimestampMode, UnixTime};
 use crate::output::TrackSelector;
 
-pub use self::limits::{Live, Patience};
+pub use self::limits::Patience;
+pub use self::timing::Live;
+#[cfg(feature = "doc")]
+pub use self::timing::TimestampModeType;
+pub use self::uri::{InvalidUri, PROTOCOL};
 
 /// Where to begin, as the property spells it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
@@ -52,7 +59,9 @@ pub struct Settings {
     end_timestamp: Option<String>,
     track: Option<String>,
     checkpoint_location: Option<String>,
-    is_live: Option<bool>,
+    timing: Timing,
+    /// The properties that the last URI set.
+    from_uri: Vec<&'static str>,
     ca_file: Option<String>,
     limits: Limits,
 }
@@ -64,6 +73,7 @@ pub struct Plan {
     pub range: Range,
     pub track: Option<TrackSelector>,
     pub patience: Patience,
+    pub timestamp_mode: TimestampMode,
     /// Set where frames are watched as they come.
     pub live: Option<Live>,
     pub checkpoint: Option<Checkpoint>,
@@ -182,18 +192,10 @@ impl Settings {
                 )
                 .build(),
             ];
-            properties.push(
-                glib::ParamSpecBoolean::builder("is-live")
-                    .nick("Is live")
-                    .blurb(
-                        "Whether frames are timed by when they come, in a pipeline that does not wait for them (default: \
-                         true with start-selector=now and neither end-timestamp nor checkpoint-location)",
-                    )
-                    .mutable_ready()
-                    .build(),
-            );
             properties.extend(CredentialProperties::properties());
             properties.extend(Limits::properties());
+            properties.extend(Timing::properties());
+            properties.push(uri::property());
             properties.extend(Statistics::properties());
             properties
         });
@@ -204,17 +206,14 @@ impl Settings {
     pub fn set(&mut self, name: &str, value: &glib::Value) -> bool {
         // Credentials depend on more than their own properties: on the region, and on the stream's name.
         self.credentials.forget();
-        if let Some(set) = self.credentials.set(name, value).or_else(|| self.limits.set(name, value)) {
+        let set = self.credentials.set(name, value).or_else(|| self.limits.set(name, value));
+        if let Some(set) = set.or_else(|| self.timing.set(name, value)) {
             return set;
         }
         if name == "start-selector" {
             let Ok(selector) = value.get() else { return false };
             self.start_selector = selector;
             return true;
-        }
-        if name == "is-live" {
-            self.is_live = value.get().ok();
-            return self.is_live.is_some();
         }
         match (self.text_mut(name), value.get::<Option<String>>()) {
             (Some(text), Ok(value)) => {
@@ -240,7 +239,11 @@ impl Settings {
             "checkpoint-location" => self.checkpoint_location.to_value(),
             "ca-file" => self.ca_file.to_value(),
             "is-live" => self.is_live().to_value(),
-            _ => return self.credentials.get(name).or_else(|| self.limits.get(name)),
+            "uri" => self.uri().to_value(),
+            _ => {
+                let value = self.credentials.get(name).or_else(|| self.limits.get(name));
+                return value.or_else(|| self.timing.get(name));
+            }
         })
     }
 
@@ -282,13 +285,14 @@ impl Settings {
             range: Range { clock, end },
             track: self.track.as_deref().and_then(TrackSelector::new),
             patience: self.limits.patience(),
-            live: self.is_live().then(|| self.limits.live()),
+            timestamp_mode: self.timing.mode(),
+            live: self.is_live().then(|| self.timing.live()),
         })
     }
 
     /// Whether frames are timed by when they come: as it was set, else where nothing but what comes is asked for.
     pub fn is_live(&self) -> bool {
-        self.is_live.unwrap_or_else(|| {
+        self.timing.is_live.unwrap_or_else(|| {
             let now = matches!(self.start(), Ok(StartSelector::Now));
             now && self.end_timestamp.is_none() && self.checkpoint_location.is_none()
         })
@@ -296,7 +300,7 @@ impl Settings {
 
     /// How much later than they come the frames of a live stream are shown.
     pub fn latency(&self) -> std::time::Duration {
-        self.limits.live().latency
+        self.timing.live().latency
     }
 
     /// The stream as it was set.

@@ -26,3 +26,4 @@ mod statistics;
 mod support;
 mod time;
 mod transport;
+mod uri;

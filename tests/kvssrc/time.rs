@@ -92,3 +92,19 @@ fn a_first_block_behind_its_cluster_is_at_zero() {
     assert_eq!(starts(&outcome), [0, 1000, 2000, 3000, 4000]);
     assert_eq!(outcome.frames[0].captured, Some((START_MS + 5) * 1_000_000));
 }
+
+#[test]
+fn timestamps_follow_the_clock_that_was_asked_for() {
+    // A gap of an hour on the producer's clock; the service received the fragments a second after each was made.
+    let late = |index: u64| if index < 3 { START_MS + index * 1000 } else { START_MS + 3_600_000 + index * 1000 };
+    let fragments = fragments(|index| (index * 1000, late(index)));
+    let emulator = emulator_with_body(body(&fragments));
+    let starts = |properties: &str| {
+        let outcome = run(&format!("{} {properties}", source(&emulator)), "audio/x-alaw").ok();
+        assert!(outcome.frames.iter().all(|frame| frame.captured.is_some()));
+        starts(&outcome)
+    };
+    assert_eq!(starts(""), [0, 1000, 2000, 3_603_000, 3_604_000]);
+    assert_eq!(starts("timestamp-mode=server"), [0, 1000, 2000, 3_603_000, 3_604_000]);
+    assert_eq!(starts("timestamp-mode=contiguous"), [0, 200, 400, 600, 800]);
+}

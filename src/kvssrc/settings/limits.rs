@@ -8,13 +8,6 @@ use gst::prelude::*;
 /// How long calls may fail in a row where a range has an end.
 const RETRY_OF_RANGES: Duration = Duration::from_secs(300);
 
-/// The part of the latency, in 1/4, after which clocks are brought together again: the rest is for frames that are
-/// late for other reasons.
-const DRIFT_QUARTERS: u64 = 3;
-
-/// Clocks may always part so far, in ns: frames of a fragment do not come evenly.
-const LEAST_DRIFT: u64 = 100_000_000;
-
 /// The properties as they were set.
 #[derive(Clone, Debug)]
 pub(super) struct Limits {
@@ -23,7 +16,6 @@ pub(super) struct Limits {
     idle_timeout: u64,
     retry_timeout: i64,
     max_buffered_bytes: u32,
-    latency: u32,
 }
 
 impl Default for Limits {
@@ -34,7 +26,6 @@ impl Default for Limits {
             idle_timeout: 0,
             retry_timeout: -1,
             max_buffered_bytes: 4 << 20,
-            latency: 2000,
         }
     }
 }
@@ -46,21 +37,6 @@ pub struct Patience {
     pub idle: Option<Duration>,
     /// While calls fail; `None`: as long as the range says.
     pub retry: Option<Duration>,
-}
-
-/// A reading of what is being made just now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Live {
-    /// How much later than they come frames are shown.
-    pub latency: Duration,
-}
-
-impl Live {
-    /// How far the clocks of producer and pipeline may part, in ns.
-    pub fn drift_limit(self) -> i64 {
-        let latency = u64::try_from(self.latency.as_nanos()).unwrap_or(u64::MAX);
-        i64::try_from((latency / 4).saturating_mul(DRIFT_QUARTERS).max(LEAST_DRIFT)).unwrap_or(i64::MAX)
-    }
 }
 
 impl Patience {
@@ -123,12 +99,6 @@ impl Limits {
                 .default_value(default.max_buffered_bytes)
                 .mutable_ready()
                 .build(),
-            glib::ParamSpecUInt::builder("latency")
-                .nick("Latency")
-                .blurb("How much later than they come the frames of a live stream are shown, in ms")
-                .default_value(default.latency)
-                .mutable_ready()
-                .build(),
         ]
     }
 
@@ -140,7 +110,6 @@ impl Limits {
             "idle-timeout" => value.get().map(|value| self.idle_timeout = value).is_ok(),
             "retry-timeout" => value.get().map(|value| self.retry_timeout = value).is_ok(),
             "max-buffered-bytes" => value.get().map(|value| self.max_buffered_bytes = value).is_ok(),
-            "latency" => value.get().map(|value| self.latency = value).is_ok(),
             _ => return None,
         })
     }
@@ -153,7 +122,6 @@ impl Limits {
             "idle-timeout" => self.idle_timeout.to_value(),
             "retry-timeout" => self.retry_timeout.to_value(),
             "max-buffered-bytes" => self.max_buffered_bytes.to_value(),
-            "latency" => self.latency.to_value(),
             _ => return None,
         })
     }
@@ -168,10 +136,6 @@ impl Limits {
 
     pub fn max_buffered_bytes(&self) -> usize {
         usize::try_from(self.max_buffered_bytes).unwrap_or(usize::MAX)
-    }
-
-    pub fn live(&self) -> Live {
-        Live { latency: Duration::from_millis(self.latency.into()) }
     }
 
     pub fn patience(&self) -> Patience {

@@ -3,13 +3,14 @@
 //! Python comes from `KVS_PYTHON`, else from the virtual environment `target/venv`, which is made where it is missing.
 
 mod client;
+mod media;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
 use client::capture;
-use kvs_emulator::Emulator;
+use kvs_emulator::{Emulator, Limits, LongStream};
 
 const CAPTURE: &str = "output_get_media.mkv";
 
@@ -43,14 +44,8 @@ fn run(command: &mut Command) -> String {
     said.into_owned()
 }
 
-fn judge(tls: bool) {
-    let Some(bytes) = capture(CAPTURE) else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join(CAPTURE);
-    std::fs::write(&file, &bytes).unwrap();
-    let emulator = Emulator::builder().region("eu-west-1").tls(tls).end_at_head(true).start().unwrap();
-    emulator.import_bytes("demo", bytes).unwrap();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/judge.py");
+/// Runs a script of this folder against an emulator; answers the last line that it printed.
+fn script(name: &str, emulator: &Emulator, arguments: &[&Path]) -> String {
     let mut command = Command::new(python());
     // Nothing of this machine's own configuration may help or hinder.
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("AWS_")) {
@@ -58,10 +53,21 @@ fn judge(tls: bool) {
     }
     command.env("AWS_CONFIG_FILE", "/dev/null").env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
     command.env("NO_PROXY", "127.0.0.1").env("no_proxy", "127.0.0.1");
-    command.arg(script).args([emulator.url().as_str(), emulator.region(), emulator.access_key()]);
-    command.arg(emulator.secret_key()).arg(&file).arg(emulator.ca_file().unwrap_or(Path::new("")));
-    let said = run(&mut command);
-    assert_eq!(said.lines().last(), Some("media is put and read back"), "{said}");
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name));
+    command.args([emulator.url().as_str(), emulator.region(), emulator.access_key(), emulator.secret_key()]);
+    let said = run(command.args(arguments));
+    said.lines().last().unwrap_or_default().to_owned()
+}
+
+fn judge(tls: bool) {
+    let Some(bytes) = capture(CAPTURE) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join(CAPTURE);
+    std::fs::write(&file, &bytes).unwrap();
+    let emulator = Emulator::builder().region("eu-west-1").tls(tls).end_at_head(true).start().unwrap();
+    emulator.import_bytes("demo", bytes).unwrap();
+    let authority = emulator.ca_file().unwrap_or(Path::new(""));
+    assert_eq!(script("judge.py", &emulator, &[&file, authority]), "media is put and read back");
 }
 
 #[test]
@@ -72,4 +78,12 @@ fn boto3_in_the_clear() {
 #[test]
 fn boto3_under_tls() {
     judge(true);
+}
+
+#[test]
+fn boto3_within_limits() {
+    let emulator = Emulator::builder().limits(Limits::default()).start().unwrap();
+    let recording = [media::header(), media::cluster(0, 50).bytes()].concat();
+    emulator.put_long_stream("demo", LongStream::new(recording).unwrap()).unwrap();
+    assert_eq!(script("judge_limits.py", &emulator, &[]), "connections are limited");
 }

@@ -1,0 +1,81 @@
+//! `kvs://` URIs, in GStreamer's own players and by its own rules.
+
+use gst::prelude::*;
+use kvs_emulator::Emulator;
+
+use super::body::{Fragment, body};
+use super::support::{STREAM, command, emulator, emulator_with_body, emulator_with_capture, init, printed, run_to_end};
+
+/// An emulator with ten seconds of pictures.
+fn pictures() -> Option<Emulator> {
+    emulator_with_capture("output_get_media.mkv")
+}
+
+const RANGE: &str = "start-selector=earliest&end=2026-01-06T00:00:00Z";
+
+#[test]
+fn gst_play_plays_a_uri() {
+    let Some(emulator) = pictures() else { return };
+    let uri = format!("kvs://{STREAM}?{RANGE}");
+    let mut play = command("gst-play-1.0", &emulator);
+    play.args(["--no-interactive", "--videosink=fakevideosink sync=false", "--audiosink=fakeaudiosink", &uri]);
+    let (stdout, stderr) = printed(&mut play);
+    assert!(!stdout.contains("ERROR") && !stderr.contains("ERROR"), "{stdout}\n{stderr}");
+    assert!(stdout.contains("Reached end of play list"), "{stdout}\n{stderr}");
+}
+
+#[test]
+fn the_discoverer_finds_out_what_a_uri_holds() {
+    let Some(emulator) = pictures() else { return };
+    let uri = format!("kvs://{STREAM}?{RANGE}");
+    let (stdout, _) = printed(command("gst-discoverer-1.0", &emulator).args(["-v", &uri]));
+    assert!(stdout.contains("H.264") && stdout.contains("Width: 640"), "{stdout}");
+}
+
+#[test]
+fn uridecodebin3_decodes_a_uri() {
+    let Some(emulator) = pictures() else { return };
+    let mut launch = command("gst-launch-1.0", &emulator);
+    let uri = format!("uri=kvs://{STREAM}?{RANGE}");
+    printed(launch.args(["uridecodebin3", &uri, "!", "videoconvert", "!", "fakesink"]));
+}
+
+#[test]
+fn an_arn_is_a_uri_too() {
+    let emulator = emulator_with_body(body(&[Fragment::audio(0, 10)]));
+    let uri = format!("kvs:{}?{RANGE}", emulator.arn(STREAM).unwrap());
+    let source = gst::Element::make_from_uri(gst::URIType::Src, &uri, None).unwrap();
+    assert_eq!(source.factory().unwrap().name(), "kvssrc");
+    assert_eq!(source.property::<String>("stream"), emulator.arn(STREAM).unwrap());
+    assert_eq!(source.property::<String>("uri").split('?').next(), uri.split('?').next());
+}
+
+#[test]
+fn a_uri_on_a_launch_line_leaves_other_properties_alone() {
+    let emulator = emulator_with_body(body(&[Fragment::audio(0, 10)]));
+    let (region, url) = (emulator.region(), emulator.url());
+    let keys = format!("access-key={} secret-key={}", emulator.access_key(), emulator.secret_key());
+    run_to_end(&format!(
+        "kvssrc aws-region={region} endpoint-url={url} {keys} uri=\"kvs://{STREAM}?{RANGE}\" ! fakesink"
+    ));
+}
+
+#[test]
+fn what_is_wrong_with_a_uri_is_said() {
+    init();
+    let _emulator = emulator();
+    for (uri, says) in [
+        ("kvs://demo?secret-key=hush", "secret-key"),
+        ("kvs://demo?colour=red", "colour"),
+        ("kvs://", "stream"),
+        ("kvs://demo?latency=soon", "soon"),
+    ] {
+        let error = gst::Element::make_from_uri(gst::URIType::Src, uri, None).unwrap_err();
+        assert!(error.to_string().contains(says) && !error.to_string().contains("hush"), "{uri}: {error}");
+    }
+    let pipeline = super::support::Pipeline::new("kvssrc name=source stream=demo ! fakesink");
+    let source = pipeline.by_name("source").unwrap().dynamic_cast::<gst::URIHandler>().unwrap();
+    pipeline.set_state(gst::State::Paused).unwrap();
+    let error = source.set_uri("kvs://other").unwrap_err();
+    assert!(error.matches(gst::URIError::BadState), "{error}");
+}
