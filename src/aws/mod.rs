@@ -16,6 +16,6 @@ pub use connection::{Arrival, ArrivalClock, Connection, Consumer, Received};
 pub use credentials::CognitoIdentity;
 pub use credentials::{CredentialError, CredentialSource, Credentials, IotCertificate, Role, StaticCredentials};
 pub use error::{Error, Recovery, ServiceErrorKind};
-pub use request::{Request, StartSelector};
+pub use request::{Request, Stage, StartSelector};
 pub use stream::{InvalidStream, Stream};
 pub use trust::{Authorities, InvalidAuthorities};

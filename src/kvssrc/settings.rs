@@ -15,6 +15,7 @@ use self::credentials::{CredentialProperties, CredentialSettingsError};
 use self::limits::Limits;
 use self::timing::Timing;
 use super::checkpoint::Checkpoint;
+use super::statistics::Statistics;
 use crate::aws::{Authorities, InvalidAuthorities, InvalidStream, Request, StartSelector, Stream};
 use crate::fragment::{Clock, FragmentNumber, InvalidTime, Range, TimestampMode, UnixTime};
 use crate::output::TrackSelector;
@@ -76,6 +77,18 @@ pub struct Plan {
     /// Set where frames are watched as they come.
     pub live: Option<Live>,
     pub checkpoint: Option<Checkpoint>,
+}
+
+impl Plan {
+    /// How long the stream lasts, in ns, as far as the properties tell.
+    pub fn duration(&self) -> Option<u64> {
+        // Each is on the clock of the range.
+        let (StartSelector::ProducerTimestamp(start) | StartSelector::ServerTimestamp(start)) = &self.request.start
+        else {
+            return None;
+        };
+        u64::try_from(self.range.end?.nanoseconds().saturating_sub(start.nanoseconds())).ok()
+    }
 }
 
 /// Properties that make no sense, alone or together.
@@ -147,7 +160,8 @@ impl Settings {
                 string(
                     "continuation-token",
                     "Continuation token",
-                    "Begin where a continuation token of the service says",
+                    "Begin where a continuation token of the service says; read while the stream goes on or after it, the \
+                     token that goes on behind the last whole fragment",
                 )
                 .build(),
                 string(
@@ -182,6 +196,7 @@ impl Settings {
             properties.extend(Limits::properties());
             properties.extend(Timing::properties());
             properties.push(uri::property());
+            properties.extend(Statistics::properties());
             properties
         });
         PROPERTIES.as_ref()
