@@ -24,7 +24,7 @@ const BETWEEN: Duration = Duration::from_millis(20);
 /// Frames of a fragment.
 const FRAGMENT: u64 = 50;
 /// How long the service keeps them.
-const RETENTION: Duration = Duration::from_secs(60);
+const RETENTION: Duration = Duration::from_secs(300);
 /// What a camera's arguments begin with.
 const CAMERA: &str = "--camera";
 const GROWTH: f64 = 1.05;
@@ -66,7 +66,7 @@ fn camera(seed: u64) {
     let mut random = fastrand::Rng::with_seed(seed);
     // More than there are readers, so that none goes undisturbed.
     for _ in 0..4 {
-        emulator.set_fault(STREAM, Fault::CutAfter(random.u64(..600_000)), Repeat::Once);
+        emulator.set_fault(STREAM, Fault::CutAfter(random.u64(..2_000_000)), Repeat::Once);
     }
     let mut answered = 0;
     let mut open: Option<OpenFragment> = None;
@@ -87,12 +87,13 @@ fn camera(seed: u64) {
             open.write(block);
         }
         let requests = emulator.requests().len();
-        if requests > answered {
-            answered = requests;
+        // One for each that was used up.
+        for _ in answered..requests {
             for fault in faults(&mut random) {
                 emulator.set_fault(STREAM, fault, Repeat::Once);
             }
         }
+        answered = requests;
     }
 }
 
@@ -108,9 +109,9 @@ fn faults(random: &mut fastrand::Rng) -> Vec<Fault> {
     let (status, kind) = errors[random.usize(..errors.len())];
     let moved = Fault::http(Operation::GetMedia, 400, "InvalidEndpointException", "elsewhere");
     match random.u8(..12) {
-        0..4 => vec![Fault::CutAfter(random.u64(..600_000))],
-        4 => vec![Fault::StallAfter(random.u64(..300_000))],
-        5 => vec![Fault::EndAfterFragments(random.u64(1..3))],
+        0..4 => vec![Fault::CutAfter(random.u64(..2_000_000))],
+        4 => vec![Fault::StallAfter(random.u64(..1_000_000))],
+        5 => vec![Fault::EndAfterFragments(random.u64(1..8))],
         6 => vec![Fault::BodyErrorTag { code: "InternalError".to_owned(), id: 5000, after: random.u64(..5) }],
         7 => vec![Fault::HangRequest { operation: Operation::GetMedia }],
         8 => vec![moved],

@@ -117,6 +117,10 @@ fn listen(pipeline: &gst::Pipeline, pad: &gst::Pad, voices: &Voices) -> anyhow::
     let name = tags.and_then(|tags| tags.get::<gst::tags::Title>().map(|title| title.get().to_owned()));
     let Some(channel) = TRACKS.iter().position(|track| name.as_deref() == Some(track)) else {
         eprintln!("{} is left out: {}", pad.name(), name.as_deref().unwrap_or("a track without name"));
+        let nowhere = gst::ElementFactory::make("fakesink").property("async", false).build()?;
+        pipeline.add(&nowhere)?;
+        pad.link(&nowhere.static_pad("sink").context("a sink without pad")?)?;
+        nowhere.sync_state_with_parent()?;
         return Ok(());
     };
     let branch = gst::parse::bin_from_description(

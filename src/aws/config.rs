@@ -7,7 +7,10 @@ use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::ProvideCredentials;
 
+use super::credentials::explain;
+use super::error::chain;
 use super::{Error, Request, http};
 
 /// Loads region and credentials. The request's endpoint is not in it: it is Kinesis Video's alone, and the clients that
@@ -41,6 +44,19 @@ pub(super) async fn load(request: &Request) -> Result<SdkConfig, Error> {
     let provider = request.credentials.provider(&config).await;
     // What is fetched is kept by the credentials themselves, and longer than a connection.
     Ok(config.into_builder().credentials_provider(provider).identity_cache(IdentityCache::no_cache()).build())
+}
+
+/// Has credentials fetched, which the first call would do else.
+///
+/// # Errors
+///
+/// There are none.
+pub(super) async fn fetch_credentials(config: &SdkConfig) -> Result<(), Error> {
+    let Some(provider) = config.credentials_provider() else { return Ok(()) };
+    match provider.provide_credentials().await {
+        Ok(_) => Ok(()),
+        Err(error) => Err(explain(&error).unwrap_or_else(|| Error::NoCredentials { reason: chain(&error) })),
+    }
 }
 
 #[cfg(test)]

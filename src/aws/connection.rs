@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::http::READ_AHEAD;
 use super::service::Service;
-use super::{Error, Request, StartSelector};
+use super::{Error, Request, Stage, StartSelector};
 
 /// How long a body that waits to be read is silent at the least once all of it has been: longer than the transport takes
 /// to hand over what it holds, and shorter than what a clock is judged by.
@@ -72,6 +72,8 @@ pub struct Connection {
 /// What comes of a call.
 #[derive(Debug)]
 pub enum Received {
+    /// This begins, and what came before it has gone well.
+    Began(Stage),
     /// The service has agreed: the body begins.
     Opened,
     /// The next bytes of the body, and when they came, where that was asked for.
@@ -120,9 +122,13 @@ struct Reading {
 impl Reading {
     async fn run(&self, request: &Request, service: &Service) -> Result<(), Error> {
         let limit = request.read_timeout;
-        let mut body = match open(request, service).await {
+        let tell = |stage| {
+            // Nobody listens any more where the connection was dropped.
+            let _ = self.sender.send(Ok(Received::Began(stage)));
+        };
+        let mut body = match open(request, service, &tell).await {
             Err(error) if error.is_outdated_credentials() && service.credentials().renew().await => {
-                open(request, service).await?
+                open(request, service, &tell).await?
             }
             opened => opened?,
         };
@@ -160,9 +166,10 @@ impl Reading {
 }
 
 /// Begins the body; a data endpoint that fails is asked for again by the next call.
-async fn open(request: &Request, service: &Service) -> Result<ByteStream, Error> {
+async fn open(request: &Request, service: &Service, tell: &(dyn Fn(Stage) + Sync)) -> Result<ByteStream, Error> {
     let limit = request.read_timeout;
-    let (config, endpoint) = within(limit, "GetDataEndpoint", service.endpoint(request)).await?;
+    let (config, endpoint) = within(limit, "GetDataEndpoint", service.endpoint(request, tell)).await?;
+    tell(Stage::Connection);
     let config = media::config::Builder::from(&config).endpoint_url(&*endpoint).build();
     let call = media::Client::from_conf(config)
         .get_media()

@@ -18,6 +18,6 @@ pub use credentials::CognitoIdentity;
 pub use credentials::{CredentialError, CredentialSource, Credentials, IotCertificate, Role, StaticCredentials};
 pub use error::{Error, Recovery, ServiceErrorKind};
 pub use list::{StreamInfo, list_streams};
-pub use request::{Request, StartSelector};
+pub use request::{Request, Stage, StartSelector};
 pub use stream::{InvalidStream, Stream};
 pub use trust::{Authorities, InvalidAuthorities};

@@ -25,6 +25,18 @@ pub struct Request {
     pub max_buffered_bytes: usize,
 }
 
+/// What a call is at before its body begins: what may take a while, in the order in which it comes. What is known from
+/// an earlier call is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Configuration and credentials are fetched.
+    Credentials,
+    /// The stream's data endpoint is asked for.
+    Endpoint,
+    /// GetMedia is called there.
+    Connection,
+}
+
 /// Where to begin. See `StartSelector` in the
 /// [API reference](https://docs.aws.amazon.com/kinesisvideostreams/latest/dg/API_dataplane_StartSelector.html).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

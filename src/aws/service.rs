@@ -9,7 +9,7 @@ use aws_sdk_kinesisvideo::types::ApiName;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::{Authorities, Credentials, Error, Request, Stream, config};
+use super::{Authorities, Credentials, Error, Request, Stage, Stream, config};
 
 /// GetDataEndpoint is allowed 5 times a second a stream, for all who read it.
 const BETWEEN_ENDPOINTS: Duration = Duration::from_secs(1);
@@ -40,6 +40,8 @@ struct Settings {
 #[derive(Debug, Default)]
 struct Known {
     config: Option<SdkConfig>,
+    /// Credentials have been had, and are renewed by themselves.
+    credentials: bool,
     endpoint: Option<Arc<str>>,
     /// When the service was last asked for an endpoint.
     asked: Option<Instant>,
@@ -67,10 +69,17 @@ impl Service {
         service
     }
 
-    /// The configuration and the GetMedia endpoint, from memory where they are known.
-    pub async fn endpoint(&self, request: &Request) -> Result<(SdkConfig, Arc<str>), Error> {
+    /// The configuration and the GetMedia endpoint, from memory where they are known; `tell` is told what is not.
+    pub async fn endpoint(
+        &self,
+        request: &Request,
+        tell: &(dyn Fn(Stage) + Sync),
+    ) -> Result<(SdkConfig, Arc<str>), Error> {
         // Held while the service is asked, so that it is asked once.
         let mut known = self.known.lock().await;
+        if !known.credentials {
+            tell(Stage::Credentials);
+        }
         let config = match &known.config {
             Some(config) => config.clone(),
             None => {
@@ -79,9 +88,14 @@ impl Service {
                 config
             }
         };
+        if !known.credentials {
+            config::fetch_credentials(&config).await?;
+            known.credentials = true;
+        }
         if let Some(endpoint) = &known.endpoint {
             return Ok((config, Arc::clone(endpoint)));
         }
+        tell(Stage::Endpoint);
         if let Some(asked) = known.asked {
             tokio::time::sleep_until(asked + BETWEEN_ENDPOINTS).await;
         }

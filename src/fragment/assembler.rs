@@ -255,6 +255,8 @@ impl Assembler {
         self.tracks = None;
         self.tags = Tags::default();
         self.state = State::Head;
+        self.begin = 0;
+        self.offset = 0;
         if let Some(header) = &self.header {
             self.document = header.document.clone();
             self.info = header.info.clone();

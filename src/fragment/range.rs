@@ -37,6 +37,12 @@ impl Range {
         }
     }
 
+    /// How long it is, in ns, from a moment `offset` ns from the fragment's start to the end.
+    pub fn left_after(&self, fragment: &Fragment, offset: i64) -> Option<u64> {
+        let start = self.time_of(fragment)?.nanoseconds().saturating_add(offset);
+        u64::try_from(self.end?.nanoseconds().saturating_sub(start)).ok()
+    }
+
     fn time_of(&self, fragment: &Fragment) -> Option<UnixTime> {
         match self.clock {
             Clock::Producer => fragment.producer_timestamp,

@@ -279,6 +279,14 @@ pub fn source_pad(element: &super::KvsDemux, video: bool, name: &str) -> gst::Pa
         .build()
 }
 
+/// Whether it stands in a bin that shows pads in groups: one that was added later would be blocked until all before it
+/// have ended.
+pub fn is_autoplugged(element: &super::KvsDemux) -> bool {
+    let bins = std::iter::successors(element.parent(), |bin| bin.parent());
+    bins.filter_map(|bin| bin.downcast::<gst::Element>().ok()?.factory())
+        .any(|factory| matches!(factory.name().as_str(), "parsebin" | "decodebin"))
+}
+
 /// What upstream has said for good, but for what the element says anew of each track.
 pub fn sticky_events_of_upstream(element: &super::KvsDemux) -> Vec<gst::Event> {
     use gst::EventType as Type;

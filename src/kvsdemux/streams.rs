@@ -189,13 +189,16 @@ impl Streams {
     /// Takes over the tracks of a header. A pad stays where its track goes on in a format that downstream takes.
     fn adopt(&mut self, element: &KvsDemux, control: &Control, fragment: &Arc<Fragment>) -> Result<(), Error> {
         let header = &fragment.header;
-        let mut offers = offers(element, header, &self.claim)?;
+        let offers = offers(element, header, &self.claim)?;
         let mut before = std::mem::take(&mut self.entries);
         let mut entries = Vec::new();
         let mut collection_is_new = self.under.is_none();
-        for offer in &mut offers {
+        let goes_on = |offer: &Offer, entry: &Entry| entry.goes_on_as(offer, &stream_id(element, offer.track));
+        let grows = offers.iter().any(|offer| !before.iter().any(|entry| goes_on(offer, entry)));
+        let all_anew = grows && imp::is_autoplugged(element);
+        for offer in &offers {
             let id = stream_id(element, offer.track);
-            if let Some(at) = before.iter().position(|entry| entry.goes_on_as(offer, &id)) {
+            if let Some(at) = before.iter().position(|entry| !all_anew && entry.goes_on_as(offer, &id)) {
                 let mut entry = before.swap_remove(at);
                 entry.renew(offer);
                 entries.push(entry);

@@ -12,21 +12,25 @@ use gst_base::subclass::prelude::*;
 use tokio::sync::watch;
 
 use super::error::Error;
+use super::journal::Journal;
 use super::notice::Notice;
+use super::report::Reporter;
 use super::session::{Session, Step};
 use super::settings::{InvalidUri, PROTOCOL, Plan, Settings};
+use super::statistics::Statistics;
 use crate::aws::ArrivalClock;
 use crate::fragment::Fragment;
 use crate::output::{self, Item};
 use crate::runtime::runtime;
 
-static CAT: LazyLock<gst::DebugCategory> =
+pub(super) static CAT: LazyLock<gst::DebugCategory> =
     LazyLock::new(|| gst::DebugCategory::new("kvssrc", gst::DebugColorFlags::empty(), Some("Kinesis Video source")));
 
 /// The element's instance.
 pub struct KvsSrc {
     settings: Mutex<Settings>,
     state: Mutex<State>,
+    statistics: Arc<Statistics>,
     /// Whether the streaming thread has to let go of whatever it waits for.
     flushing: watch::Sender<bool>,
 }
@@ -65,7 +69,12 @@ impl ObjectSubclass for KvsSrc {
     type Interfaces = (gst::URIHandler,);
 
     fn new() -> Self {
-        Self { settings: Mutex::default(), state: Mutex::default(), flushing: watch::Sender::new(false) }
+        Self {
+            settings: Mutex::default(),
+            state: Mutex::default(),
+            statistics: Arc::default(),
+            flushing: watch::Sender::new(false),
+        }
     }
 }
 
@@ -75,6 +84,9 @@ impl ObjectImpl for KvsSrc {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+        if ["continuation-token", "uri"].contains(&pspec.name()) {
+            self.statistics.forget_token();
+        }
         if pspec.name() == "uri" {
             let uri = value.get::<Option<String>>().ok().flatten().unwrap_or_default();
             if let Err(error) = lock(&self.settings).set_uri(&uri) {
@@ -88,7 +100,8 @@ impl ObjectImpl for KvsSrc {
     }
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
-        lock(&self.settings).get(pspec.name()).unwrap_or_else(|| pspec.default_value().clone())
+        let known = self.statistics.get(pspec.name()).or_else(|| lock(&self.settings).get(pspec.name()));
+        known.unwrap_or_else(|| pspec.default_value().clone())
     }
 
     fn constructed(&self) {
@@ -146,6 +159,7 @@ impl URIHandlerImpl for KvsSrc {
         if !matches!(*lock(&self.state), State::Stopped) {
             return Err(glib::Error::new(gst::URIError::BadState, "kvssrc takes another URI when it is stopped"));
         }
+        self.statistics.forget_token();
         let set = lock(&self.settings).set_uri(uri);
         set.map_err(|error| match error {
             InvalidUri::Form => glib::Error::new(gst::URIError::UnsupportedProtocol, &error.to_string()),
@@ -157,7 +171,8 @@ impl URIHandlerImpl for KvsSrc {
 impl BaseSrcImpl for KvsSrc {
     fn start(&self) -> Result<(), gst::ErrorMessage> {
         let plan = lock(&self.settings).plan().map_err(|error| Error::from(error).message(""))?;
-        gst::debug!(CAT, imp = self, "Reading {} from {:?}", plan.request.stream, plan.request.start);
+        gst::info!(CAT, imp = self, "Reading {} from {:?}", plan.request.stream, plan.request.start);
+        self.statistics.begin(plan.duration());
         *lock(&self.state) = State::Started(Box::new(plan));
         Ok(())
     }
@@ -165,7 +180,9 @@ impl BaseSrcImpl for KvsSrc {
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
         let state = std::mem::take(&mut *lock(&self.state));
         // Dropped outside of the lock: this ends the connection.
-        drop(state);
+        if let State::Reading(mut session) = state {
+            session.close(None).for_each(|notice| self.tell(&notice));
+        }
         Ok(())
     }
 
@@ -180,15 +197,27 @@ impl BaseSrcImpl for KvsSrc {
     }
 
     fn query(&self, query: &mut gst::QueryRef) -> bool {
-        let gst::QueryViewMut::Latency(latency) = query.view_mut() else {
-            return BaseSrcImplExt::parent_query(self, query);
-        };
-        // The service keeps what nobody takes: downstream may hold as much as it likes.
-        let live = self.obj().is_live();
-        let settings = lock(&self.settings);
-        let minimum = if live { settings.latency() } else { Duration::ZERO };
-        latency.set(live, gst::ClockTime::try_from(minimum).unwrap_or_default(), gst::ClockTime::NONE);
-        true
+        match query.view_mut() {
+            gst::QueryViewMut::Latency(latency) => {
+                // The service keeps what nobody takes: downstream may hold as much as it likes.
+                let live = self.obj().is_live();
+                let settings = lock(&self.settings);
+                let minimum = if live { settings.latency() } else { Duration::ZERO };
+                latency.set(live, gst::ClockTime::try_from(minimum).unwrap_or_default(), gst::ClockTime::NONE);
+                true
+            }
+            gst::QueryViewMut::Duration(duration) if duration.format() == gst::Format::Time => {
+                duration.set(self.statistics.duration().map(gst::ClockTime::from_nseconds));
+                true
+            }
+            gst::QueryViewMut::Scheduling(scheduling) => {
+                let flags = gst::SchedulingFlags::SEQUENTIAL | gst::SchedulingFlags::BANDWIDTH_LIMITED;
+                scheduling.set(flags, 1, -1, 0);
+                scheduling.add_scheduling_modes([gst::PadMode::Push]);
+                true
+            }
+            _ => BaseSrcImplExt::parent_query(self, query),
+        }
     }
 
     fn is_seekable(&self) -> bool {
@@ -205,14 +234,25 @@ impl PushSrcImpl for KvsSrc {
     fn create(&self, _buffer: Option<&mut gst::BufferRef>) -> Result<CreateSuccess, gst::FlowError> {
         let mut session = self.take_session()?;
         let next = self.next_buffer(&mut session);
-        let state = match &next {
-            Ok(_) | Err(Stop::Flushing) => State::Reading(session),
-            Err(Stop::End | Stop::Failed(_)) => State::Ended,
+        let over = match &next {
+            Ok(_) | Err(Stop::Flushing) => None,
+            Err(Stop::End) => Some(session.close(None)),
+            Err(Stop::Failed(error)) => Some(session.close(Some(error))),
         };
+        let state = if over.is_some() { State::Ended } else { State::Reading(session) };
+        over.into_iter().flatten().for_each(|notice| self.tell(&notice));
         *lock(&self.state) = state;
         next.map(CreateSuccess::NewBuffer).map_err(|stop| match stop {
             Stop::Flushing => gst::FlowError::Flushing,
-            Stop::End => gst::FlowError::Eos,
+            Stop::End => {
+                let (fragments, frames, bytes, reconnects) = self.statistics.totals();
+                gst::info!(
+                    CAT,
+                    imp = self,
+                    "The end: {fragments} fragments, {frames} frames, {bytes} bytes, {reconnects} reconnects"
+                );
+                gst::FlowError::Eos
+            }
             Stop::Failed(error) => self.fail(&error),
         })
     }
@@ -226,9 +266,9 @@ impl KvsSrc {
             State::Reading(session) => Ok(session),
             State::Started(plan) => {
                 drop(state);
-                let session = runtime()
-                    .map_err(Error::from)
-                    .and_then(|runtime| Session::new(runtime.handle(), &plan, self.arrival_clock()));
+                let session = runtime().map_err(Error::from).and_then(|runtime| {
+                    Session::new(runtime.handle(), &plan, self.arrival_clock(), self.reporter(&plan))
+                });
                 session.map(Box::new).map_err(|error| {
                     *lock(&self.state) = State::Ended;
                     self.fail(&error)
@@ -250,11 +290,14 @@ impl KvsSrc {
             match session.step()? {
                 Step::Item(Item::Buffer(buffer)) => return Ok(buffer),
                 Step::Item(Item::Caps(caps)) => {
-                    gst::debug!(CAT, imp = self, "Pushing {caps}");
+                    let format = caps.structure(0).map(|structure| structure.name().as_str()).unwrap_or_default();
+                    gst::info!(CAT, imp = self, "Pushing {format}");
+                    gst::debug!(CAT, imp = self, "The caps are {caps}");
                     self.obj().set_caps(&caps).map_err(|_| Error::Refused(caps))?;
                 }
                 Step::Negotiate(fragment) => self.negotiate_fragment(session, &fragment)?,
                 Step::Notice(notice) => self.tell(&notice),
+                Step::Before(notices) => notices.iter().for_each(|notice| self.tell(notice)),
                 Step::Receive => self.receive(session)?,
                 Step::End => return Err(Stop::End),
             }
@@ -290,16 +333,27 @@ impl KvsSrc {
         })
     }
 
-    /// Tells the application: of missing media by warnings, of all else by element messages.
+    fn reporter(&self, plan: &Plan) -> Reporter {
+        let journal = Journal::new(self.obj().downgrade());
+        Reporter::new(Arc::clone(&self.statistics), journal, plan.request.stream.short_name(), plan.range)
+    }
+
+    /// Tells downstream by events; the application of missing media by warnings, of all else by other messages.
     fn tell(&self, notice: &Notice) {
-        gst::debug!(CAT, imp = self, "{notice}");
-        if let Some(structure) = notice.message() {
-            // Fails only where nobody has a bus to listen to.
-            let _ = self.obj().post_message(gst::message::Element::builder(structure).src(&*self.obj()).build());
-            return;
+        if let Some(level) = notice.level() {
+            gst::log_with_level!(CAT, level, imp = self, "{notice}");
         }
-        let reason = if let Notice::Cut { reason } = notice { reason } else { "" };
-        gst::element_imp_warning!(self, gst::ResourceError::Read, ("{notice}."), ["{reason}"]);
+        if let Some(event) = notice.event() {
+            // Refused while flushing, and where nobody is linked.
+            self.obj().src_pad().push_event(event);
+        }
+        if let Some(message) = notice.message(&self.obj()) {
+            // Fails only where nobody has a bus to listen to.
+            let _ = self.obj().post_message(message);
+        }
+        if let Some((text, reason)) = notice.warning() {
+            gst::element_imp_warning!(self, gst::ResourceError::Read, ("{text}"), ["{reason}"]);
+        }
     }
 
     fn fail(&self, error: &Error) -> gst::FlowError {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use tokio_retry2::strategy::{ExponentialFactorBackoff, jitter_with_bounds};
 
-use crate::aws::{self, Arrival, Connection, Consumer, Received, StartSelector};
+use crate::aws::{self, Arrival, Connection, Consumer, Received, Stage, StartSelector};
 
 /// Back-off: full jitter below 100 ms, doubled with each failure, up to 30 s.
 const SHORTEST_DELAY_MS: u64 = 100;
@@ -30,6 +30,8 @@ pub enum Pace {
 pub enum Event {
     /// A call begins; it is the so-manieth since the last one that brought something.
     Connecting(u32),
+    /// The call is at this.
+    Began(Stage),
     /// The service has agreed to it.
     Connected,
     /// Bytes, and when they came.
@@ -84,6 +86,7 @@ impl Link {
                     () = sleep_until(idle) => return Event::Idle,
                 };
                 match received {
+                    Some(Ok(Received::Began(stage))) => Event::Began(stage),
                     Some(Ok(Received::Opened)) => Event::Connected,
                     Some(Ok(Received::Bytes(bytes, arrival))) => Event::Bytes(bytes, arrival),
                     Some(Err(error)) => self.over(Some(error)),

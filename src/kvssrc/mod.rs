@@ -3,13 +3,18 @@
 use gst::glib;
 use gst::prelude::*;
 
+mod announcement;
 mod checkpoint;
 mod error;
 mod imp;
+mod journal;
 mod link;
 mod notice;
+mod progress;
+mod report;
 mod session;
 mod settings;
+mod statistics;
 
 pub(crate) use settings::Settings;
 

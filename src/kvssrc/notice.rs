@@ -1,9 +1,12 @@
-//! What the application is told of a reading while it goes on.
+//! What application and downstream are told of a reading while it goes on.
 
 use std::fmt;
 use std::time::Duration;
 
-/// Something that an application may want to know.
+use super::KvsSrc;
+use super::progress::Report;
+
+/// Something to know beside the media.
 #[derive(Debug)]
 pub enum Notice {
     /// A call begins: the so-manieth since anything new came.
@@ -18,18 +21,31 @@ pub enum Notice {
     Corrected { correction: i64 },
     /// A stream without fragment numbers was cut: nothing can go on with it.
     Cut { reason: String },
+    /// A step that may take a while has begun, goes on, or is over.
+    Progress(Report),
+    /// A fragment is whole: the structure of `kvs-fragment`.
+    Fragment(gst::Structure),
+    /// What is true of the stream from here on.
+    Tags(gst::TagList),
+    /// How long the stream lasts is known, or has changed.
+    Duration,
+    /// The first frame of all is there, so long after the start; captured at so many ns since 1970.
+    FirstFrame { time: Duration, captured: i64 },
 }
 
 impl Notice {
-    /// As an element message, where it is no warning. `kvs-connection`: `state` (connecting, connected or
-    /// reconnecting), `attempt` (1 for the first call since anything new came), `reason`, and `delay` until the next
-    /// call, in ns. `kvs-drift`: `correction`, in ns, of presentation times against the producer's clock.
-    pub fn message(&self) -> Option<gst::Structure> {
-        let message = gst::Structure::builder("kvs-connection");
-        Some(match self {
-            Self::Connecting { attempt } => message.field("state", "connecting").field("attempt", attempt).build(),
-            Self::Connected => message.field("state", "connected").build(),
-            Self::Reconnecting { reason, delay } => message
+    /// For the application's bus, unless it is a warning or nothing for an application. The element messages:
+    ///
+    /// - `kvs-connection`: `state` (connecting, connected or reconnecting), `attempt` (1 for the first call since anything
+    ///   new came), `reason`, and `delay` until the next call, in ns.
+    /// - `kvs-drift`: `correction`, in ns, of presentation times against the producer's clock.
+    /// - `kvs-fragment`: see [`KvsSrc`].
+    pub fn message(&self, source: &KvsSrc) -> Option<gst::Message> {
+        let connection = gst::Structure::builder("kvs-connection");
+        let structure = match self {
+            Self::Connecting { attempt } => connection.field("state", "connecting").field("attempt", attempt).build(),
+            Self::Connected => connection.field("state", "connected").build(),
+            Self::Reconnecting { reason, delay } => connection
                 .field("state", "reconnecting")
                 .field("reason", reason)
                 .field("delay", u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX))
@@ -37,8 +53,41 @@ impl Notice {
             Self::Corrected { correction } => {
                 gst::Structure::builder("kvs-drift").field("correction", correction).build()
             }
-            Self::Missing { .. } | Self::Cut { .. } => return None,
-        })
+            Self::Fragment(structure) => structure.clone(),
+            Self::Progress(Report { type_, code, text }) => {
+                return Some(gst::message::Progress::builder(*type_, code, text).src(source).build());
+            }
+            Self::Duration => return Some(gst::message::DurationChanged::builder().src(source).build()),
+            Self::Missing { .. } | Self::Cut { .. } | Self::Tags(_) | Self::FirstFrame { .. } => return None,
+        };
+        Some(gst::message::Element::builder(structure).src(source).build())
+    }
+
+    /// For downstream, in order with the buffers.
+    pub fn event(&self) -> Option<gst::Event> {
+        match self {
+            Self::Fragment(structure) => Some(gst::event::CustomDownstream::new(structure.clone())),
+            Self::Tags(tags) => Some(gst::event::Tag::new(tags.clone())),
+            _ => None,
+        }
+    }
+
+    /// For the application as a warning: what is wrong, and why.
+    pub fn warning(&self) -> Option<(String, &str)> {
+        match self {
+            Self::Missing { .. } => Some((format!("{self}."), "")),
+            Self::Cut { reason } => Some((format!("{self}."), reason)),
+            _ => None,
+        }
+    }
+
+    /// At which level it stands in the log. The connections' story is told at INFO; fragments have their own lines.
+    pub fn level(&self) -> Option<gst::DebugLevel> {
+        match self {
+            Self::Fragment(_) => None,
+            Self::Progress(_) | Self::Tags(_) | Self::Duration => Some(gst::DebugLevel::Debug),
+            _ => Some(gst::DebugLevel::Info),
+        }
     }
 }
 
@@ -58,6 +107,13 @@ impl fmt::Display for Notice {
             }
             Self::Missing { from: None, to } => write!(formatter, "Frames are missing before {}", Moment(*to)),
             Self::Cut { .. } => write!(formatter, "The connection ended in the middle of the stream's data"),
+            Self::Progress(Report { text, .. }) => formatter.write_str(text),
+            Self::Fragment(structure) => write!(formatter, "{structure}"),
+            Self::Tags(tags) => write!(formatter, "From here on: {tags}"),
+            Self::Duration => write!(formatter, "The duration has changed"),
+            Self::FirstFrame { time, captured } => {
+                write!(formatter, "First frame after {time:?}, captured at {}", Moment(*captured))
+            }
         }
     }
 }

@@ -11,9 +11,10 @@ use super::checkpoint::Checkpoint;
 use super::error::Error;
 use super::link::{Event, Link, Pace};
 use super::notice::Notice;
+use super::report::Reporter;
 use super::settings::{Live, Patience, Plan};
 use crate::aws::{self, ArrivalClock, Consumer, Recovery, StartSelector};
-use crate::fragment::{self, Arrival, Fragment, FrameReader, Header, Output, UnixTime};
+use crate::fragment::{self, Arrival, Fragment, FragmentNumber, FrameReader, Header, Output, UnixTime};
 use crate::output::{self, Item, Queue, TrackCaps, TrackSelector, Writer};
 
 /// How long the head of a stream is watched for more of a range that is over.
@@ -29,6 +30,9 @@ pub struct Session {
     writing: Option<(Arc<Header>, Writer)>,
     queue: Queue,
     notices: VecDeque<Notice>,
+    reporter: Reporter,
+    /// Whole, and gone out; the checkpoint is to name it.
+    accepted: Option<FragmentNumber>,
     /// The start that was asked for, and the one that the connection at hand began with.
     first_start: StartSelector,
     start: StartSelector,
@@ -55,8 +59,10 @@ pub struct Session {
 pub enum Step {
     /// Push this.
     Item(Item),
-    /// Tell the application.
+    /// Tell the application, or downstream.
     Notice(Notice),
+    /// Tell this before all else.
+    Before(Vec<Notice>),
     /// Ask downstream what it takes, and go on with [`Session::begin`].
     Negotiate(Arc<Fragment>),
     /// Wait for [`Session::receive`].
@@ -78,7 +84,7 @@ impl Session {
     /// # Errors
     ///
     /// There is a checkpoint that cannot be used.
-    pub fn new(runtime: &Handle, plan: &Plan, clock: ArrivalClock) -> Result<Self, Error> {
+    pub fn new(runtime: &Handle, plan: &Plan, clock: ArrivalClock, reporter: Reporter) -> Result<Self, Error> {
         let consumer = Consumer::new(runtime, plan.request.clone(), plan.live.map(|_| clock));
         let mut frames = FrameReader::new(plan.range);
         frames.time_by(plan.timestamp_mode, plan.live.map(Live::drift_limit));
@@ -99,6 +105,8 @@ impl Session {
             writing: None,
             queue: Queue::new(),
             notices: VecDeque::new(),
+            reporter,
+            accepted: None,
             first_start: start.clone(),
             start,
             end: plan.range.end,
@@ -126,9 +134,13 @@ impl Session {
             if let Some(notice) = self.notices.pop_front() {
                 return Ok(Step::Notice(notice));
             }
+            if let (Some(checkpoint), Some(number)) = (&self.checkpoint, self.accepted.take()) {
+                checkpoint.write(&number)?;
+            }
             match self.frames.next() {
                 Ok(Some(Output::Start(fragment))) => {
                     self.progress();
+                    self.reporter.begin(&fragment);
                     if let Some(correction) = self.frames.take_correction() {
                         self.notices.push_back(Notice::Corrected { correction });
                     }
@@ -147,15 +159,18 @@ impl Session {
                     if !self.progressed {
                         self.progress();
                     }
+                    let before = self.reporter.block(&block);
                     if let Some((_, writer)) = &mut self.writing {
                         writer.write(&block, &mut self.queue);
+                    }
+                    if !before.is_empty() {
+                        return Ok(Step::Before(before));
                     }
                 }
                 Ok(Some(Output::End(end))) => {
                     // All of it has gone out: the queue is empty, and whatever is asked for next comes behind it.
-                    if let (Some(checkpoint), Some(number)) = (&self.checkpoint, &end.number) {
-                        checkpoint.write(number)?;
-                    }
+                    self.notices.extend(self.reporter.end(&end, self.frames.duplicates()));
+                    self.accepted = end.number;
                 }
                 Ok(Some(Output::RangeEnd)) => return Ok(Step::End),
                 Ok(None) if self.ended => return Ok(Step::End),
@@ -175,6 +190,7 @@ impl Session {
         let header = &fragment.header;
         let mut writer = output::writer(header, downstream, self.track.as_ref(), &self.track_caps, before.as_ref())?;
         writer.begin_fragment(fragment, &mut self.queue);
+        self.reporter.header(header);
         self.writing = Some((Arc::clone(header), writer));
         Ok(())
     }
@@ -195,14 +211,17 @@ impl Session {
         self.waited_until = Instant::now();
         match event {
             Event::Connecting(attempt) => self.notices.push_back(Notice::Connecting { attempt }),
+            Event::Began(stage) => self.notices.extend(self.reporter.stage(stage)),
             Event::Connected => {
                 self.connected = true;
+                self.notices.extend(self.reporter.connected());
                 if !self.ended_well {
                     self.idle_since = self.waited_until;
                 }
                 self.notices.push_back(Notice::Connected);
             }
             Event::Bytes(bytes, arrival) => {
+                self.reporter.received(bytes.len());
                 if let Some(aws::Arrival { time, waited }) = arrival {
                     // What came before the clock was started anew, as by a pause, came before running time 0.
                     let running_time = 0_i64.saturating_add_unsigned(time).saturating_sub_unsigned(base_time);
@@ -215,6 +234,11 @@ impl Session {
             Event::Idle => self.ended = true,
         }
         Ok(())
+    }
+
+    /// Nothing more comes: all has been said, or, with an error, cannot be. What is still to be told.
+    pub fn close(&mut self, error: Option<&Error>) -> impl Iterator<Item = Notice> + use<> {
+        self.reporter.close(error, self.frames.duplicates())
     }
 
     /// How long nothing new may come before that is the end.
@@ -242,6 +266,9 @@ impl Session {
         let resumable = point.whole.is_some() || point.partial.is_some();
         let cut = self.frames.finish().err();
 
+        if let Failure::Call(error) = &failure {
+            self.reporter.failed(error);
+        }
         let mut reason = match (&failure, &cut) {
             (Failure::Clean, None) => "the service ended it".to_owned(),
             (Failure::Clean, Some(cut)) => format!("it was cut: {cut}"),
@@ -301,7 +328,7 @@ impl Session {
         }
         self.frames.resume(after_loss);
         let delay = self.link.reconnect(self.start.clone(), pace);
-        self.notices.push_back(Notice::Reconnecting { reason, delay });
+        self.notices.extend(self.reporter.reconnecting(reason, delay, self.frames.duplicates()));
         Ok(false)
     }
 

@@ -15,6 +15,7 @@ use self::credentials::{CredentialProperties, CredentialSettingsError};
 use self::limits::Limits;
 use self::timing::Timing;
 use super::checkpoint::Checkpoint;
+use super::statistics::Statistics;
 use crate::aws::{Authorities, InvalidAuthorities, InvalidStream, Request, StartSelector, Stream};
 use crate::fragment::{Clock, FragmentNumber, InvalidTime, Range, TimestampMode, UnixTime};
 use crate::output::{TrackCaps, TrackSelector, track_caps_property};
@@ -78,6 +79,18 @@ pub struct Plan {
     /// Set where frames are watched as they come.
     pub live: Option<Live>,
     pub checkpoint: Option<Checkpoint>,
+}
+
+impl Plan {
+    /// How long the stream lasts, in ns, as far as the properties tell.
+    pub fn duration(&self) -> Option<u64> {
+        // Each is on the clock of the range.
+        let (StartSelector::ProducerTimestamp(start) | StartSelector::ServerTimestamp(start)) = &self.request.start
+        else {
+            return None;
+        };
+        u64::try_from(self.range.end?.nanoseconds().saturating_sub(start.nanoseconds())).ok()
+    }
 }
 
 /// Properties that make no sense, alone or together.
@@ -149,7 +162,8 @@ impl Settings {
                 string(
                     "continuation-token",
                     "Continuation token",
-                    "Begin where a continuation token of the service says",
+                    "Begin where a continuation token of the service says; read while the stream goes on or after it, the \
+                     token that goes on behind the last whole fragment",
                 )
                 .build(),
                 string(
@@ -185,6 +199,7 @@ impl Settings {
             properties.extend(Timing::properties());
             properties.push(track_caps_property());
             properties.push(uri::property());
+            properties.extend(Statistics::properties());
             properties
         });
         PROPERTIES.as_ref()

@@ -243,7 +243,9 @@ fn attach(list: &Arc<Mutex<Vec<Outlet>>>, pad: &gst::Pad) {
         outlet.answer
     };
     let (for_buffers, for_events) = (Arc::clone(list), Arc::clone(list));
-    let sink = gst::Pad::builder(gst::PadDirection::Sink)
+    let any = gst::Caps::new_any();
+    let template = gst::PadTemplate::new("sink", gst::PadDirection::Sink, gst::PadPresence::Always, &any).unwrap();
+    let sink = gst::Pad::builder_from_template(&template)
         .chain_function(move |_, _, buffer| record(&for_buffers, Seen::Buffer(buffer)))
         .event_function(move |_, _, event| {
             let _ = record(&for_events, Seen::Event(event));

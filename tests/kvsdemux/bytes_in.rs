@@ -36,7 +36,10 @@ fn after_a_flush_comes_a_header() {
 fn after_a_flush_comes_a_cluster() {
     let bench = Bench::new();
     let scale = 100_000;
-    bench.begin_in_bytes().push_bytes(body(&[Fragment { scale, ..Fragment::audio(0, 10) }])).unwrap();
+    let mut bytes = body(&[Fragment { scale, ..Fragment::audio(0, 10) }]);
+    // Another header has begun, which does not count before it is whole.
+    bytes.extend(&body(&[Fragment::audio(1, 10)])[..100]);
+    bench.begin_in_bytes().push_bytes(bytes).unwrap();
     flush(&bench);
     bench.clear();
     bench.push_bytes(at_cluster(&Fragment { scale, ..Fragment::audio(5, 10) })).unwrap();

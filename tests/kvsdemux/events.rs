@@ -129,11 +129,11 @@ fn what_upstream_says_of_the_stream_is_kept() {
     };
     let global = |bench: &Bench| {
         let events = bench.outlet("audio_0").events(gst::EventType::Tag);
-        let lists = events.iter().filter_map(|event| match event.view() {
+        let mut lists = events.iter().filter_map(|event| match event.view() {
             gst::EventView::Tag(tag) if tag.tag().scope() == gst::TagScope::Global => Some(tag.tag_owned()),
             _ => None,
         });
-        lists.last().unwrap()
+        lists.next_back().unwrap()
     };
     let title = |tags: &gst::TagList| tags.get::<gst::tags::Title>().unwrap().get().to_owned();
     let bench = Bench::new();

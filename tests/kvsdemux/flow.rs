@@ -2,6 +2,7 @@
 
 use super::bench::Bench;
 use super::body::{Block, Fragment, Track, body};
+use super::support::{emulator_with_body, run_to_end, source};
 
 fn two_tracks(index: u64) -> Vec<u8> {
     let mut fragment = Fragment::audio(index, 10);
@@ -60,4 +61,19 @@ fn a_flush_lets_data_through_again() {
     bench.answer("audio_0", Ok(gst::FlowSuccess::Ok));
     bench.answer("audio_1", Ok(gst::FlowSuccess::Ok));
     bench.begin_in_bytes().push_bytes(two_tracks(2)).unwrap();
+}
+
+#[test]
+fn a_silent_track_keeps_no_pipeline_waiting() {
+    let fragments: Vec<_> = (0..12)
+        .map(|index| {
+            let mut fragment = Fragment::audio(index, 50);
+            fragment.tracks.push(Track::alaw(2, "loudspeaker"));
+            fragment
+        })
+        .collect();
+    let emulator = emulator_with_body(body(&fragments));
+    // Two sinks that begin together, behind queues that hold less than the stream.
+    let sinks = "demux.audio_0 ! queue ! fakesink demux.audio_1 ! queue ! fakesink";
+    run_to_end(&format!("{} ! kvsdemux name=demux {sinks}", source(&emulator))).ok();
 }

@@ -1,5 +1,8 @@
 //! parsebin and decodebin3, which plug demuxers by caps and rank.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use gst::prelude::*;
 
 use super::body::START_MS;
@@ -117,4 +120,82 @@ fn rank_and_templates() {
     assert_eq!(caps("sink"), sink);
     assert!(caps("video_%u").iter().all(|structure| !structure.name().starts_with("audio/")));
     assert!(caps("audio_%u").iter().all(|structure| structure.name().starts_with("audio/")));
+}
+
+/// Runs a bin that adds pads as it goes; how many buffers of video and of audio they brought.
+fn played(source: &str, bin: &str) -> (usize, usize) {
+    let pipeline = Pipeline::new(&format!("{source} ! {bin} name=bin"));
+    let (video, audio) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let counts = (Arc::clone(&video), Arc::clone(&audio));
+    let weak = pipeline.downgrade();
+    pipeline.by_name("bin").unwrap().connect_pad_added(move |_, pad| {
+        let Some(pipeline) = weak.upgrade() else { return };
+        let counts = counts.clone();
+        pad.add_probe(gst::PadProbeType::BUFFER, move |pad, _| {
+            let caps = pad.current_caps().unwrap();
+            let is_video = caps.structure(0).unwrap().name().starts_with("video/");
+            if is_video { &counts.0 } else { &counts.1 }.fetch_add(1, Ordering::SeqCst);
+            gst::PadProbeReturn::Ok
+        });
+        let sink = gst::ElementFactory::make("fakesink").property("async", false).build().unwrap();
+        pipeline.add(&sink).unwrap();
+        sink.sync_state_with_parent().unwrap();
+        pad.link(&sink.static_pad("sink").unwrap()).unwrap();
+        // A sink that waits for what never comes would keep the pipeline from ending.
+        pad.connect_unlinked(move |_, _| sink.call_async(remove));
+    });
+    pipeline.play();
+    let types = [gst::MessageType::Eos, gst::MessageType::Error];
+    let message = pipeline.bus().unwrap().timed_pop_filtered(PATIENCE, &types);
+    let message = message.unwrap_or_else(|| panic!("the pipeline hangs at {video:?} and {audio:?}"));
+    assert_eq!(message.type_(), gst::MessageType::Eos, "{message:?}");
+    (video.load(Ordering::SeqCst), audio.load(Ordering::SeqCst))
+}
+
+fn remove(sink: &gst::Element) {
+    if let Some(bin) = sink.parent().and_downcast::<gst::Bin>() {
+        let _ = bin.remove(sink);
+        let _ = sink.set_state(gst::State::Null);
+    }
+}
+
+/// A file of these streams, each as a launch line.
+fn file_of(streams: &[&str]) -> Vec<u8> {
+    init();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sample.mkv");
+    let streams: String = streams.iter().map(|stream| format!(" {stream} ! mux.")).collect();
+    run_to_end(&format!("matroskamux name=mux ! filesink location={}{streams}", file.display())).ok();
+    std::fs::read(file).unwrap()
+}
+
+/// What a bin plays of a producer that recorded the one file and, after a restart, the other.
+fn played_one_after_the_other(first: &[u8], second: &[u8], bin: &str) -> (usize, usize) {
+    let emulator = emulator();
+    emulator.import_bytes_at(STREAM, first.to_vec(), START_MS).unwrap();
+    emulator.import_bytes_at(STREAM, second.to_vec(), START_MS + 4000).unwrap();
+    played(&source(&emulator), bin)
+}
+
+#[test]
+fn a_producer_that_restarts_with_other_tracks_is_read_on() {
+    let (both, silent) = (file_of(&[VIDEO, AUDIO]), file_of(&[VIDEO]));
+    let h265 = VIDEO.replace("x264enc", "x265enc").replace("h264parse", "h265parse");
+    let other = file_of(&[&h265, AUDIO]);
+    let sound = {
+        let emulator = emulator();
+        emulator.import_bytes_at(STREAM, both.clone(), START_MS).unwrap();
+        played(&source(&emulator), "parsebin").1
+    };
+    assert!(sound > 100, "{sound}");
+    for (first, second, audio) in
+        [(&both, &silent, sound), (&silent, &both, sound), (&both, &other, 2 * sound), (&both, &both, 2 * sound)]
+    {
+        assert_eq!(played_one_after_the_other(first, second, "parsebin"), (150, audio));
+    }
+    for (second, audio) in [(&silent, sound), (&both, 2 * sound)] {
+        let (pictures, sounds) = played_one_after_the_other(&both, second, "decodebin3");
+        assert_eq!(pictures, 150);
+        assert!(sounds >= audio, "{sounds}");
+    }
 }

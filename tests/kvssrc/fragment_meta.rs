@@ -110,7 +110,7 @@ fn numbers(emulator: &Emulator, captured: &[u64]) -> Vec<String> {
         .iter()
         .map(|captured| {
             let before = |fragment: &&FragmentInfo| fragment.producer_timestamp * 1_000_000 <= *captured;
-            stored.iter().filter(before).next_back().unwrap().number.to_string()
+            stored.iter().rfind(before).unwrap().number.to_string()
         })
         .collect()
 }

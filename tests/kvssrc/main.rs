@@ -1,5 +1,6 @@
 //! kvssrc in real pipelines, against the emulator over real sockets.
 
+mod announcements;
 mod body;
 mod chain;
 mod changes;
@@ -13,11 +14,15 @@ mod gaps;
 mod judges;
 mod lines;
 mod live;
+mod logs;
 mod loss;
+mod progress;
+mod queries;
 mod range;
 mod relay;
 mod secrets;
 mod shutdown;
+mod statistics;
 mod support;
 mod time;
 mod track_caps;

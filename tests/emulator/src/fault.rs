@@ -46,6 +46,8 @@ pub enum Fault {
         /// The sentence for people.
         message: String,
     },
+    /// GetDataEndpoint names this URL, whatever is there.
+    DataEndpoint(String),
     /// The operation's request is read and never answered.
     HangRequest {
         /// Which request.
@@ -63,6 +65,7 @@ impl Fault {
         match self {
             Self::Http { operation, .. } | Self::HangRequest { operation } => *operation,
             Self::MissingFragment(_) => Operation::GetMediaForFragmentList,
+            Self::DataEndpoint(_) => Operation::GetDataEndpoint,
             _ => Operation::GetMedia,
         }
     }

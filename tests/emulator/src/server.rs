@@ -18,7 +18,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -193,7 +193,10 @@ async fn dispatch(
         Operation::CreateStream => control::create_stream(context, &body),
         Operation::DescribeStream => control::describe_stream(context, &body),
         Operation::ListStreams => control::list_streams(context, &body),
-        Operation::GetDataEndpoint => control::get_data_endpoint(context, &body, &signature::authority(&head)),
+        Operation::GetDataEndpoint => match fault {
+            Some(Fault::DataEndpoint(ref url)) => Ok(json!({ "DataEndpoint": url })),
+            _ => control::get_data_endpoint(context, &body, &signature::authority(&head)),
+        },
         Operation::ListFragments => list_fragments::list_fragments(context, &body),
         Operation::GetMedia | Operation::PutMedia => {
             let media = get_media::get_media(context, &body, fault)?;
@@ -283,7 +286,7 @@ fn json_response(status: StatusCode, body: &Value) -> Response<ResponseBody> {
 }
 
 fn error_response(error: &ServiceError, media: bool) -> Response<ResponseBody> {
-    let body = serde_json::json!({ error.message_member: error.message });
+    let body = json!({ error.message_member: error.message });
     let mut response = json_response(error.status, &body);
     if let Ok(value) = HeaderValue::from_str(&error.error_type) {
         if media {

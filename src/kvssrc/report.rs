@@ -1,0 +1,124 @@
+//! What comes of a reading for those who watch it: notices, numbers and log.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::announcement::Announcement;
+use super::error::Error;
+use super::journal::Journal;
+use super::notice::Notice;
+use super::progress::Progress;
+use super::statistics::Statistics;
+use crate::aws::{self, ServiceErrorKind, Stage};
+use crate::fragment::{Fragment, FragmentEnd, Header, Range, TimedBlock};
+
+/// Is told whatever a session does. What it gives back is for the application, at that point of the stream.
+pub struct Reporter {
+    statistics: Arc<Statistics>,
+    journal: Journal,
+    announcement: Announcement,
+    progress: Progress,
+    range: Range,
+}
+
+impl Reporter {
+    /// `title` is the stream's.
+    pub fn new(statistics: Arc<Statistics>, journal: Journal, title: &str, range: Range) -> Self {
+        let announcement = Announcement::new(title);
+        Self { statistics, journal, announcement, progress: Progress::default(), range }
+    }
+
+    /// A call has come to this stage.
+    pub fn stage(&mut self, stage: Stage) -> impl Iterator<Item = Notice> + use<> {
+        self.progress.begin(stage).into_iter().map(Notice::Progress)
+    }
+
+    /// A call has been agreed to.
+    pub fn connected(&mut self) -> impl Iterator<Item = Notice> + use<> {
+        self.progress.complete().into_iter().map(Notice::Progress)
+    }
+
+    /// Bytes have come.
+    pub fn received(&self, bytes: usize) {
+        self.statistics.received(bytes);
+    }
+
+    /// Frames under another header follow.
+    pub fn header(&self, header: &Header) {
+        self.journal.header(header);
+    }
+
+    /// A fragment begins.
+    pub fn begin(&mut self, fragment: &Arc<Fragment>) {
+        self.count();
+        self.statistics.fragment_begins(fragment.number.clone());
+        self.announcement.begin(fragment);
+    }
+
+    /// A block of the fragment is about to go out; what comes before it.
+    pub fn block(&mut self, block: &TimedBlock) -> Vec<Notice> {
+        self.journal.block(block);
+        let mut notices = Vec::new();
+        if self.announcement.is_fresh() {
+            notices.extend(self.announcement.first_frame(block).map(Notice::Tags));
+            if let Some(time) = self.statistics.first_frame() {
+                notices.push(Notice::FirstFrame { time, captured: block.capture_time });
+            }
+            if self.statistics.set_duration(self.duration(block)) {
+                notices.push(Notice::Duration);
+            }
+        }
+        self.announcement.count(block.track, block.block.frame_count());
+        notices
+    }
+
+    /// The fragment is whole, and all of it has gone out; `duplicates` have come again since the start.
+    pub fn end(&mut self, end: &FragmentEnd, duplicates: u64) -> impl Iterator<Item = Notice> + use<> {
+        let begun = self.announcement.fragment().map(Arc::as_ref);
+        self.journal.fragment(end, begun, self.announcement.frames());
+        self.statistics.frames(self.announcement.frames());
+        self.statistics.fragment_ends(end);
+        self.statistics.duplicates(duplicates);
+        let (structure, tags) = self.announcement.end(end);
+        structure.map(Notice::Fragment).into_iter().chain(tags.map(Notice::Tags))
+    }
+
+    /// A call has failed.
+    pub fn failed(&self, error: &aws::Error) {
+        if matches!(error, aws::Error::Service { kind: ServiceErrorKind::Throttled, .. }) {
+            self.statistics.throttled();
+        }
+    }
+
+    /// A connection is over, and another one follows.
+    pub fn reconnecting(&mut self, reason: String, delay: Duration, duplicates: u64) -> impl Iterator<Item = Notice> {
+        self.statistics.reconnects();
+        self.statistics.duplicates(duplicates);
+        let progress = self.progress.retry(&reason, delay).map(Notice::Progress);
+        progress.into_iter().chain([Notice::Reconnecting { reason, delay }])
+    }
+
+    /// Nothing more comes: all has been said, or, with an error, cannot be.
+    pub fn close(&mut self, error: Option<&Error>, duplicates: u64) -> impl Iterator<Item = Notice> + use<> {
+        self.count();
+        self.statistics.duplicates(duplicates);
+        let reports = match error {
+            Some(error) => self.progress.fail(error),
+            None => self.progress.cancel(),
+        };
+        reports.into_iter().map(Notice::Progress)
+    }
+
+    /// Counts the frames of a fragment whose end has not come.
+    fn count(&mut self) {
+        self.statistics.frames(self.announcement.frames());
+        self.announcement.forget_frames();
+    }
+
+    /// How long the stream lasts, in ns, seen from this block.
+    fn duration(&self, block: &TimedBlock) -> Option<u64> {
+        let fragment = self.announcement.fragment()?;
+        let left = self.range.left_after(fragment, block.capture_time.saturating_sub(fragment.start()))?;
+        block.pts.checked_add(left)
+    }
+}
