@@ -136,7 +136,7 @@ def check_table(readme):
         if name in INHERITED:
             continue
         found = re.search(r"^ +(String|Enum|Boolean|Integer|Unsigned Integer|[A-Z]\w*)\b.*Default: (.*)$", part, re.MULTILINE)
-        expect(found or "Boxed pointer of type" in part, f"gst-inspect-1.0 gives no type of {name}")
+        expect(found or "Boxed pointer of type" in part or "Caps (NULL)" in part, f"gst-inspect-1.0 gives no type of {name}")
         kind, default = found.groups() if found else ("boxed", "null")
         # Of how many bits a number is, is no matter for a reader.
         kind = "integer" if re.match(r"(Unsigned|Integer)", kind) else kind
@@ -158,4 +158,5 @@ def expect(condition, reason):
         sys.exit(f"readme.py: FAILED: {reason}")
 
 
-main()
+if __name__ == "__main__":
+    main()

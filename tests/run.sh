@@ -52,15 +52,18 @@ set_up() {
     want_tool python3 python3
     want_python_module venv python3-venv
     want_python_module ensurepip python3-venv
+    want_gi_library Gst python3-gi
+    want_gi_library Gst python3-gst-1.0
+    want_gi_library GstApp gir1.2-gst-plugins-base-1.0
     want_tool meson meson
     want_tool ninja ninja-build
     want_tool mkvinfo mkvtoolnix
     want_tool ffprobe ffmpeg
     # Encoders that no test does without; the optional ones come in the same packages.
     local element
-    for element in audioresample opusenc; do want_element "$element" gstreamer1.0-plugins-base; done
-    for element in alawenc mulawenc autovideosink; do want_element "$element" gstreamer1.0-plugins-good; done
-    for element in x265enc h265parse fakevideosink; do want_element "$element" gstreamer1.0-plugins-bad; done
+    for element in audioresample opusenc compositor timeoverlay videorate videoscale; do want_element "$element" gstreamer1.0-plugins-base; done
+    for element in alawenc mulawenc autovideosink splitmuxsink multifilesink jpegenc rtph264pay udpsink; do want_element "$element" gstreamer1.0-plugins-good; done
+    for element in x265enc h265parse fakevideosink hlssink2; do want_element "$element" gstreamer1.0-plugins-bad; done
     install_wanted
     want_rust
     cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 ||
@@ -130,6 +133,9 @@ readme() {
     start_emulator "$emulator" --stream X="$sample" --live
     export LIVE_ENDPOINT_URL=$emulator_url
     python3 "$root/tests/readme.py" "$root/README.md"
+    mkdir recipes
+    cd recipes
+    python3 "$root/tests/recipes.py" "$root/docs/recipes.md"
 }
 
 # ---- All of them ---------------------------------------------------------------------------------------------------
@@ -143,5 +149,5 @@ check "build" build
 check "tests" tests
 check "quickstart" quickstart
 check "meson install" meson_install
-check "commands of README.md" readme
+check "commands of README.md and docs/recipes.md" readme
 finish

@@ -66,11 +66,15 @@ want_file() { wanted+=("file $1 $2"); }
 # A Python module of the standard library that distributions split off.
 want_python_module() { wanted+=("python $1 $2"); }
 
+# What a version of PyGObject's libraries is for the system's own Python, the only one that packages are for.
+want_gi_library() { wanted+=("system-python $1 $2"); }
+
 there() {
     case $1 in
     tool) command -v "$2" ;;
     module) pkg-config --exists "$2" ;;
     element) gst-inspect-1.0 --exists "$2" ;;
+    system-python) /usr/bin/python3 -c "import gi; gi.require_version('$2', '1.0')" ;;
     file) [ -e "$2" ] ;;
     python) python3 -c "import $2" ;;
     esac </dev/null >/dev/null 2>&1

@@ -13,11 +13,13 @@ glib::wrapper! {
     /// Lists the streams of an account in a region as devices, of which each makes a `kvssrc`.
     ///
     /// It asks the service (ListStreams) once, when it is started or probed. Region, endpoint and credentials are those
-    /// that `kvssrc` would find, or its properties. Its rank is none, so that no application asks the service unknowingly:
+    /// that `kvssrc` would find, or its properties:
     ///
     /// ```text
-    /// GST_PLUGIN_FEATURE_RANK=kvsdeviceprovider:MARGINAL gst-device-monitor-1.0 Source/Network/KVS
+    /// gst-device-monitor-1.0 Source/Network/KVS
     /// ```
+    ///
+    /// Whoever looks for cameras (`Video/Source`) or microphones (`Audio/Source`) does not ask it.
     pub struct KvsDeviceProvider(ObjectSubclass<imp::KvsDeviceProvider>) @extends gst::DeviceProvider, gst::Object;
 }
 
@@ -28,5 +30,7 @@ glib::wrapper! {
 
 /// Registers the device provider.
 pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
-    gst::DeviceProvider::register(Some(plugin), "kvsdeviceprovider", gst::Rank::NONE, KvsDeviceProvider::static_type())
+    // The lowest: of rank none, no device monitor would ask it, not even one that names its class.
+    let rank = gst::Rank::NONE + 1;
+    gst::DeviceProvider::register(Some(plugin), "kvsdeviceprovider", rank, KvsDeviceProvider::static_type())
 }

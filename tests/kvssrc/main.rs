@@ -6,6 +6,7 @@ mod chain;
 mod changes;
 mod checkpoint;
 mod credentials;
+mod devices;
 mod elementary;
 mod errors;
 mod faults;
