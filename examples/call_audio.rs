@@ -85,7 +85,7 @@ fn main() -> anyhow::Result<()> {
         println!("{name}: {value}");
     }
     let voices = voices.lock().unwrap_or_else(PoisonError::into_inner);
-    write(&arguments, &*voices)
+    write(&arguments, &voices)
 }
 
 fn pipeline(arguments: &Arguments, voices: &Voices) -> anyhow::Result<gst::Pipeline> {

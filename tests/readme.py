@@ -27,8 +27,8 @@ ENOUGH_BUFFERS = 100
 SOME_PICTURES = 20
 MINUTE = range(60 * 30, 62 * 30 + 1)
 PATIENCE = 60  # seconds
-# Programs that take a URI, and what they say where all went well.
-PLAYERS = {"gst-play-1.0": "Reached end of play list", "gst-discoverer-1.0": "H.264"}
+# Programs that read what is stored or listed, and what they say where all went well.
+PLAYERS = {"gst-device-monitor-1.0": "gst-launch-1.0 kvssrc stream=X", "gst-play-1.0": "Reached end of play list", "gst-discoverer-1.0": "H.264"}
 LOG = "sink.log"
 INHERITED = {"blocksize", "do-timestamp", "name", "num-buffers", "parent", "typefind", "automatic-eos"}
 
@@ -91,7 +91,7 @@ def run(command):
 
 
 def play(words):
-    """A program that takes a URI, and ends by itself."""
+    """A program that is no pipeline of its own, and ends by itself."""
     environment = dict(os.environ, AWS_ENDPOINT_URL=os.environ["STORED_ENDPOINT_URL"])
     sinks = ["--videosink=fakevideosink", "--audiosink=fakeaudiosink"] if words[0] == "gst-play-1.0" else []
     result = subprocess.run(
