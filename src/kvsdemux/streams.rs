@@ -12,7 +12,7 @@ use super::reading::{Arrival, Opening};
 use super::{KvsDemux, imp, tags};
 use crate::fragment::Header;
 use crate::mkv::{Track, TrackKind};
-use crate::output::caps::track_caps;
+use crate::output::TrackCaps;
 
 /// All tracks that have a pad or could have one.
 pub struct Streams {
@@ -22,6 +22,8 @@ pub struct Streams {
     combiner: gst_base::UniqueFlowCombiner,
     /// Ids of what the application wants; `None`: everything.
     wanted: Option<HashSet<String>>,
+    /// What the tracks hold.
+    claim: TrackCaps,
     group: gst::GroupId,
     /// What every pad begins with, in that order, behind stream-start and caps.
     segment: gst::Event,
@@ -49,12 +51,13 @@ struct Offer<'a> {
 
 impl Streams {
     /// Nothing yet, in this segment.
-    pub fn new(segment: gst::Event) -> Self {
+    pub fn new(segment: gst::Event, claim: TrackCaps) -> Self {
         Self {
             under: None,
             entries: Vec::new(),
             combiner: gst_base::UniqueFlowCombiner::new(),
             wanted: None,
+            claim,
             group: gst::GroupId::next(),
             segment,
             upstream_tags: None,
@@ -183,7 +186,7 @@ impl Streams {
     /// Takes over the tracks of a header. A pad stays where its track goes on in a format that downstream takes.
     fn adopt(&mut self, element: &KvsDemux, control: &Control, opening: &Opening) -> Result<(), Error> {
         let header = &opening.fragment.header;
-        let offers = offers(element, header)?;
+        let offers = offers(element, header, &self.claim)?;
         let mut before = std::mem::take(&mut self.entries);
         let mut entries = Vec::new();
         let mut collection_is_new = self.under.is_none();
@@ -367,11 +370,11 @@ impl Entry {
 }
 
 /// The tracks that can have a pad; of the others the application is told.
-fn offers<'a>(element: &KvsDemux, header: &'a Header) -> Result<Vec<Offer<'a>>, Error> {
+fn offers<'a>(element: &KvsDemux, header: &'a Header, claim: &TrackCaps) -> Result<Vec<Offer<'a>>, Error> {
     let mut offers = Vec::new();
     let mut lost = Vec::new();
     for (index, track) in header.tracks.tracks.iter().enumerate() {
-        match track_caps(track) {
+        match claim.of(track) {
             Ok(caps) => offers.push(Offer { index, track, caps }),
             Err(reason) => lost.push(Loss::Track { number: track.number, reason }),
         }
