@@ -128,7 +128,8 @@ impl Demuxer {
         for step in steps {
             match step {
                 Step::Break => self.streams.interrupt(),
-                Step::Fragment(fragment) => {
+                Step::Fragment(opening) => {
+                    let fragment = &opening.fragment;
                     gst::log!(
                         imp::CAT,
                         obj = element,
@@ -137,7 +138,7 @@ impl Demuxer {
                         fragment.start()
                     );
                     let had_pads = !self.streams.is_empty();
-                    self.streams.begin_fragment(element, &self.control, &fragment)?;
+                    self.streams.begin_fragment(element, &self.control, &opening)?;
                     if !had_pads {
                         for event in std::mem::take(&mut self.held) {
                             self.streams.push_event(&event);
