@@ -4,6 +4,7 @@ mod aws;
 #[doc(hidden)]
 pub mod fragment;
 mod kvsdemux;
+mod kvsdeviceprovider;
 mod kvssrc;
 #[doc(hidden)]
 pub mod mkv;
@@ -19,7 +20,8 @@ fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     // Whoever asks a buffer for the meta by its name finds it from now on.
     FragmentMeta::register();
     kvssrc::register(plugin)?;
-    kvsdemux::register(plugin)
+    kvsdemux::register(plugin)?;
+    kvsdeviceprovider::register(plugin)
 }
 
 gst::plugin_define!(

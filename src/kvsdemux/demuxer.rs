@@ -7,6 +7,7 @@ use super::error::{Error, Stop};
 use super::reading::{Reading, Step};
 use super::streams::Streams;
 use super::{KvsDemux, imp};
+use crate::output::TrackCaps;
 
 /// Events that are kept until there are pads, at most: those of a fragment or two.
 const MAX_HELD: usize = 64;
@@ -25,12 +26,12 @@ pub struct Demuxer {
 }
 
 impl Demuxer {
-    pub fn new(control: Arc<Control>) -> Self {
+    pub fn new(control: Arc<Control>, claim: TrackCaps) -> Self {
         let own = own_segment(gst::Seqnum::next());
         Self {
             control,
             reading: Reading::new(false),
-            streams: Streams::new(own),
+            streams: Streams::new(own, claim),
             id: None,
             in_segment: false,
             held: Vec::new(),
@@ -127,7 +128,8 @@ impl Demuxer {
         for step in steps {
             match step {
                 Step::Break => self.streams.interrupt(),
-                Step::Fragment(fragment) => {
+                Step::Fragment(opening) => {
+                    let fragment = &opening.fragment;
                     gst::log!(
                         imp::CAT,
                         obj = element,
@@ -136,7 +138,7 @@ impl Demuxer {
                         fragment.start()
                     );
                     let had_pads = !self.streams.is_empty();
-                    self.streams.begin_fragment(element, &self.control, &fragment)?;
+                    self.streams.begin_fragment(element, &self.control, &opening)?;
                     if !had_pads {
                         for event in std::mem::take(&mut self.held) {
                             self.streams.push_event(&event);

@@ -10,7 +10,7 @@ use gst::subclass::prelude::*;
 use super::control::{Control, Selection};
 use super::demuxer::Demuxer;
 use super::error::{Error, Stop};
-use crate::output;
+use crate::output::{self, TrackCaps};
 
 pub static CAT: LazyLock<gst::DebugCategory> =
     LazyLock::new(|| gst::DebugCategory::new("kvsdemux", gst::DebugColorFlags::empty(), Some("Kinesis Video demuxer")));
@@ -20,6 +20,8 @@ pub struct KvsDemux {
     sink_pad: gst::Pad,
     state: Mutex<State>,
     control: Arc<Control>,
+    /// The property `track-caps`.
+    track_caps: Mutex<Option<gst::Caps>>,
 }
 
 #[derive(Default)]
@@ -54,11 +56,26 @@ impl ObjectSubclass for KvsDemux {
                 KvsDemux::catch_panic_pad_function(parent, || false, |demux| demux.sink_event(pad, event))
             })
             .build();
-        Self { sink_pad, state: Mutex::default(), control: Arc::default() }
+        Self { sink_pad, state: Mutex::default(), control: Arc::default(), track_caps: Mutex::default() }
     }
 }
 
 impl ObjectImpl for KvsDemux {
+    fn properties() -> &'static [glib::ParamSpec] {
+        static PROPERTIES: LazyLock<[glib::ParamSpec; 1]> = LazyLock::new(|| [output::track_caps_property()]);
+        PROPERTIES.as_ref()
+    }
+
+    fn set_property(&self, _id: usize, value: &glib::Value, _pspec: &glib::ParamSpec) {
+        if let Ok(caps) = value.get() {
+            *lock(&self.track_caps) = caps;
+        }
+    }
+
+    fn property(&self, _id: usize, _pspec: &glib::ParamSpec) -> glib::Value {
+        lock(&self.track_caps).to_value()
+    }
+
     fn constructed(&self) {
         self.parent_constructed();
         if let Err(error) = self.obj().add_pad(&self.sink_pad) {
@@ -104,7 +121,8 @@ impl ElementImpl for KvsDemux {
     fn change_state(&self, transition: gst::StateChange) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
         if transition == gst::StateChange::ReadyToPaused {
             self.control.reset();
-            *lock(&self.state) = State::Streaming(Box::new(Demuxer::new(Arc::clone(&self.control))));
+            let claim = TrackCaps::new(lock(&self.track_caps).as_ref());
+            *lock(&self.state) = State::Streaming(Box::new(Demuxer::new(Arc::clone(&self.control), claim)));
         }
         let success = self.parent_change_state(transition)?;
         if transition == gst::StateChange::PausedToReady {

@@ -1,12 +1,9 @@
 //! The pad of one track.
 
-use std::sync::Arc;
-
 use gst::prelude::*;
 
-use super::reading::Arrival;
+use super::reading::{Arrival, Opening};
 use super::silence::Silence;
-use crate::fragment::Fragment;
 use crate::mkv::Track;
 use crate::output::{Item, Queue, TrackWriter};
 
@@ -64,8 +61,9 @@ impl Outlet {
     }
 
     /// A fragment begins: caps, where they are new, and stream headers go out. `None`: no buffer did.
-    pub fn begin_fragment(&mut self, fragment: &Arc<Fragment>) -> Option<Flow> {
-        self.writer.begin_fragment(fragment, &mut self.queue);
+    pub fn begin_fragment(&mut self, opening: &Opening) -> Option<Flow> {
+        self.writer.begin_fragment(&opening.fragment, &mut self.queue);
+        opening.equip(&mut self.queue);
         self.push()
     }
 

@@ -13,25 +13,32 @@ use crate::output::{self, Item, Queue};
 pub enum Step {
     /// What follows does not go on where the last one ended.
     Break,
-    /// A fragment begins.
-    Fragment(Arc<Fragment>),
+    Fragment(Opening),
     Block(Arrival),
 }
 
-/// A block in stream time, and the buffer that it came in where that one knows more of it.
+/// A fragment begins.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    pub fragment: Arc<Fragment>,
+    /// Of the buffer that its cluster began in.
+    metas: Option<Metas>,
+}
+
+/// A block in stream time.
 #[derive(Debug)]
 pub struct Arrival {
     pub timed: TimedBlock,
-    carrier: Option<Carrier>,
-}
-
-/// The buffer of an upstream that has times.
-#[derive(Debug)]
-struct Carrier {
-    buffer: gst::Buffer,
-    /// It tells when the producer captured the block.
+    /// Of the buffer that it came in.
+    metas: Option<Metas>,
+    /// That buffer tells when the producer captured the block.
     captured: bool,
 }
+
+/// What an upstream that has times has put on a buffer: the metas that can be copied, on a buffer without memory. The
+/// time of capture is not among them, which each frame has of its own.
+#[derive(Clone, Debug)]
+struct Metas(gst::Buffer);
 
 /// Reads what upstream pushes.
 pub struct Reading {
@@ -126,9 +133,9 @@ impl Reading {
             match output {
                 Output::Start(fragment) => {
                     self.headed = true;
-                    steps.push(Step::Fragment(fragment));
+                    steps.push(Step::Fragment(Opening { fragment, metas: None }));
                 }
-                Output::Block(timed) => steps.push(Step::Block(Arrival { timed, carrier: None })),
+                Output::Block(timed) => steps.push(Step::Block(Arrival { timed, metas: None, captured: false })),
                 Output::End(_) | Output::RangeEnd => {}
             }
         }
@@ -141,9 +148,17 @@ impl Following {
     /// a buffer of its own; the others keep their distance from it.
     fn place(&mut self, buffer: &gst::Buffer, steps: &mut [Step]) {
         let blocks = steps.iter().filter(|step| matches!(step, Step::Block(_))).count();
+        let metas = (!steps.is_empty()).then(|| Metas::of(buffer));
         let mut anchored = false;
         for step in steps {
-            let Step::Block(arrival) = step else { continue };
+            let arrival = match step {
+                Step::Block(arrival) => arrival,
+                Step::Fragment(opening) => {
+                    opening.metas.clone_from(&metas);
+                    continue;
+                }
+                Step::Break => continue,
+            };
             let timed = &mut arrival.timed;
             if !std::mem::replace(&mut anchored, true) {
                 if let Some(pts) = buffer.pts() {
@@ -160,7 +175,19 @@ impl Following {
             if let (1, Some(duration)) = (blocks, buffer.duration()) {
                 timed.frame_duration = duration.nseconds().checked_div(frames);
             }
-            arrival.carrier = Some(Carrier { buffer: buffer.clone(), captured: self.capture_shift.is_some() });
+            arrival.metas.clone_from(&metas);
+            arrival.captured = self.capture_shift.is_some();
+        }
+    }
+}
+
+impl Opening {
+    /// Puts on the track's stream headers what the fragment's first buffer had on it.
+    pub fn equip(&self, headers: &mut Queue) {
+        for item in headers.iter_mut() {
+            if let (Some(metas), Item::Buffer(header)) = (&self.metas, item) {
+                metas.put(header);
+            }
         }
     }
 }
@@ -168,32 +195,42 @@ impl Following {
 impl Arrival {
     /// Puts on the block's frames what its buffer had on it: the time of capture, and every meta that can be copied.
     pub fn equip(&self, frames: &mut Queue, codec_delay: u64) {
-        let Some(carrier) = &self.carrier else { return };
+        let Some(metas) = &self.metas else { return };
         let distances = self.timed.frames().map(|(_, distance)| distance);
         for (item, distance) in frames.iter_mut().zip(distances) {
             let Item::Buffer(frame) = item else { continue };
-            if let (true, Some(distance)) = (carrier.captured, distance) {
+            if let (true, Some(distance)) = (self.captured, distance) {
                 let time = self.timed.capture_time.saturating_add_unsigned(distance);
                 output::set_captured(frame, time.saturating_sub_unsigned(codec_delay), self.timed.frame_duration);
             }
-            if let Some(frame) = frame.get_mut() {
-                carrier.copy_metas(frame);
-            }
+            metas.put(frame);
         }
     }
 }
 
-impl Carrier {
-    /// Copies all but the time of capture, which each frame has of its own, and what speaks of the buffer's memory.
-    fn copy_metas(&self, frame: &mut gst::BufferRef) {
+impl Metas {
+    fn of(buffer: &gst::BufferRef) -> Self {
         use gst::meta::tags::{Memory, MemoryReference};
+        let mut carrier = gst::Buffer::new();
         let whole = gst::meta::MetaTransformCopy::new(..);
-        for meta in self.buffer.iter_meta::<gst::Meta>() {
-            if meta.has_tag::<Memory>() || meta.has_tag::<MemoryReference>() || output::is_capture_time(&meta) {
-                continue;
+        if let Some(carrier) = carrier.get_mut() {
+            for meta in buffer.iter_meta::<gst::Meta>() {
+                // What speaks of the buffer's memory is not true of any frame.
+                if meta.has_tag::<Memory>() || meta.has_tag::<MemoryReference>() || output::is_capture_time(&meta) {
+                    continue;
+                }
+                // One that cannot be copied stays behind, as everywhere in GStreamer.
+                let _ = meta.transform(carrier, &whole);
             }
-            // One that cannot be copied stays behind, as everywhere in GStreamer.
-            let _ = meta.transform(frame, &whole);
+        }
+        Self(carrier)
+    }
+
+    /// Puts them on a buffer, which must be writable.
+    fn put(&self, buffer: &mut gst::Buffer) {
+        if let Some(buffer) = buffer.get_mut() {
+            // Fails on a range only, and this is none.
+            let _ = self.0.copy_into(buffer, gst::BufferCopyFlags::META, ..);
         }
     }
 }

@@ -8,20 +8,22 @@ use gst::prelude::*;
 use super::control::{Control, Selection};
 use super::error::{Error, Loss, Stop};
 use super::outlet::{Flow, Outlet};
-use super::reading::Arrival;
+use super::reading::{Arrival, Opening};
 use super::{KvsDemux, imp, tags};
-use crate::fragment::{Fragment, Header};
+use crate::fragment::Header;
 use crate::mkv::{Track, TrackKind};
-use crate::output::caps::track_caps;
+use crate::output::TrackCaps;
 
 /// All tracks that have a pad or could have one.
 pub struct Streams {
     /// What frames come under, once a fragment has begun.
-    under: Option<(Arc<Fragment>, gst::StreamCollection)>,
+    under: Option<(Opening, gst::StreamCollection)>,
     entries: Vec<Entry>,
     combiner: gst_base::UniqueFlowCombiner,
     /// Ids of what the application wants; `None`: everything.
     wanted: Option<HashSet<String>>,
+    /// What the tracks hold.
+    claim: TrackCaps,
     group: gst::GroupId,
     /// What every pad begins with, in that order, behind stream-start and caps.
     segment: gst::Event,
@@ -49,12 +51,13 @@ struct Offer<'a> {
 
 impl Streams {
     /// Nothing yet, in this segment.
-    pub fn new(segment: gst::Event) -> Self {
+    pub fn new(segment: gst::Event, claim: TrackCaps) -> Self {
         Self {
             under: None,
             entries: Vec::new(),
             combiner: gst_base::UniqueFlowCombiner::new(),
             wanted: None,
+            claim,
             group: gst::GroupId::next(),
             segment,
             upstream_tags: None,
@@ -80,8 +83,8 @@ impl Streams {
     /// Upstream has something to say of the whole stream.
     pub fn set_tags(&mut self, tags: gst::TagList) {
         self.upstream_tags = Some(tags);
-        if let Some((fragment, _)) = &self.under {
-            let tags = tags::of_stream(&fragment.header, self.upstream_tags.as_ref());
+        if let Some((opening, _)) = &self.under {
+            let tags = tags::of_stream(&opening.fragment.header, self.upstream_tags.as_ref());
             self.push_event(&gst::event::Tag::new(tags));
         }
     }
@@ -114,17 +117,14 @@ impl Streams {
     /// # Errors
     ///
     /// There is no track that can have a pad, or downstream wants no more.
-    pub fn begin_fragment(
-        &mut self,
-        element: &KvsDemux,
-        control: &Control,
-        fragment: &Arc<Fragment>,
-    ) -> Result<(), Stop> {
+    pub fn begin_fragment(&mut self, element: &KvsDemux, control: &Control, opening: &Opening) -> Result<(), Stop> {
         match &mut self.under {
-            Some((before, _)) if Arc::ptr_eq(&before.header, &fragment.header) => *before = Arc::clone(fragment),
-            _ => self.adopt(element, control, fragment)?,
+            Some((before, _)) if Arc::ptr_eq(&before.fragment.header, &opening.fragment.header) => {
+                before.clone_from(opening);
+            }
+            _ => self.adopt(element, control, opening)?,
         }
-        self.each_outlet(|outlet, _| outlet.begin_fragment(fragment))
+        self.each_outlet(|outlet, _| outlet.begin_fragment(opening))
     }
 
     /// A block of the fragment that began last.
@@ -143,7 +143,7 @@ impl Streams {
     ///
     /// Downstream wants no more.
     pub fn select(&mut self, element: &KvsDemux, selection: &Selection) -> Result<(), Stop> {
-        let Some((fragment, collection)) = self.under.clone() else { return Ok(()) };
+        let Some((opening, collection)) = self.under.clone() else { return Ok(()) };
         self.wanted = Some(selection.streams.iter().cloned().collect());
         let mut added = Vec::new();
         for at in 0..self.entries.len() {
@@ -156,7 +156,7 @@ impl Streams {
                     }
                 }
                 (None, true) => {
-                    self.add(element, at, &collection, &fragment.header);
+                    self.add(element, at, &collection, &opening.fragment.header);
                     added.push(at);
                 }
                 _ => {}
@@ -176,7 +176,7 @@ impl Streams {
             if matches!(track.kind, TrackKind::Video(_)) {
                 outlet.wait_for_keyframe();
             }
-            if let Some(flow) = outlet.begin_fragment(&fragment) {
+            if let Some(flow) = outlet.begin_fragment(&opening) {
                 self.combiner.update_pad_flow(&outlet.pad, flow)?;
             }
         }
@@ -184,9 +184,9 @@ impl Streams {
     }
 
     /// Takes over the tracks of a header. A pad stays where its track goes on in a format that downstream takes.
-    fn adopt(&mut self, element: &KvsDemux, control: &Control, fragment: &Arc<Fragment>) -> Result<(), Error> {
-        let header = &fragment.header;
-        let offers = offers(element, header)?;
+    fn adopt(&mut self, element: &KvsDemux, control: &Control, opening: &Opening) -> Result<(), Error> {
+        let header = &opening.fragment.header;
+        let offers = offers(element, header, &self.claim)?;
         let mut before = std::mem::take(&mut self.entries);
         let mut entries = Vec::new();
         let mut collection_is_new = self.under.is_none();
@@ -213,7 +213,7 @@ impl Streams {
             (Some((_, collection)), false) => collection.clone(),
             _ => self.announce(element, control),
         };
-        self.under = Some((Arc::clone(fragment), collection.clone()));
+        self.under = Some((opening.clone(), collection.clone()));
         if self.wanted.as_ref().is_some_and(|wanted| !self.entries.iter().any(|entry| entry.is_in(wanted))) {
             // A stream of which nothing is left that was wanted begins anew.
             self.wanted = None;
@@ -370,11 +370,11 @@ impl Entry {
 }
 
 /// The tracks that can have a pad; of the others the application is told.
-fn offers<'a>(element: &KvsDemux, header: &'a Header) -> Result<Vec<Offer<'a>>, Error> {
+fn offers<'a>(element: &KvsDemux, header: &'a Header, claim: &TrackCaps) -> Result<Vec<Offer<'a>>, Error> {
     let mut offers = Vec::new();
     let mut lost = Vec::new();
     for (index, track) in header.tracks.tracks.iter().enumerate() {
-        match track_caps(track) {
+        match claim.of(track) {
             Ok(caps) => offers.push(Offer { index, track, caps }),
             Err(reason) => lost.push(Loss::Track { number: track.number, reason }),
         }

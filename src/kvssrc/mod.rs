@@ -16,6 +16,8 @@ mod session;
 mod settings;
 mod statistics;
 
+pub(crate) use settings::Settings;
+
 glib::wrapper! {
     /// Reads a stream of Amazon Kinesis Video Streams.
     ///

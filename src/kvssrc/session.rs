@@ -15,7 +15,7 @@ use super::report::Reporter;
 use super::settings::{Live, Patience, Plan};
 use crate::aws::{self, ArrivalClock, Consumer, Recovery, StartSelector};
 use crate::fragment::{self, Arrival, Fragment, FragmentNumber, FrameReader, Header, Output, UnixTime};
-use crate::output::{self, Item, Queue, TrackSelector, Writer};
+use crate::output::{self, Item, Queue, TrackCaps, TrackSelector, Writer};
 
 /// How long the head of a stream is watched for more of a range that is over.
 const IDLE_IN_THE_PAST: Duration = Duration::from_secs(10);
@@ -26,6 +26,7 @@ pub struct Session {
     frames: FrameReader,
     checkpoint: Option<Checkpoint>,
     track: Option<TrackSelector>,
+    track_caps: TrackCaps,
     writing: Option<(Arc<Header>, Writer)>,
     queue: Queue,
     notices: VecDeque<Notice>,
@@ -100,6 +101,7 @@ impl Session {
             frames,
             checkpoint: plan.checkpoint.clone(),
             track: plan.track.clone(),
+            track_caps: plan.track_caps.clone(),
             writing: None,
             queue: Queue::new(),
             notices: VecDeque::new(),
@@ -186,7 +188,7 @@ impl Session {
     pub fn begin(&mut self, fragment: &Arc<Fragment>, downstream: &gst::Caps) -> Result<(), Error> {
         let before = self.writing.take().map(|(_, writer)| writer);
         let header = &fragment.header;
-        let mut writer = output::writer(header, downstream, self.track.as_ref(), before.as_ref())?;
+        let mut writer = output::writer(header, downstream, self.track.as_ref(), &self.track_caps, before.as_ref())?;
         writer.begin_fragment(fragment, &mut self.queue);
         self.reporter.header(header);
         self.writing = Some((Arc::clone(header), writer));

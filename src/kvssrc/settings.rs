@@ -18,7 +18,7 @@ use super::checkpoint::Checkpoint;
 use super::statistics::Statistics;
 use crate::aws::{Authorities, InvalidAuthorities, InvalidStream, Request, StartSelector, Stream};
 use crate::fragment::{Clock, FragmentNumber, InvalidTime, Range, TimestampMode, UnixTime};
-use crate::output::TrackSelector;
+use crate::output::{TrackCaps, TrackSelector, track_caps_property};
 
 pub use self::limits::Patience;
 pub use self::timing::Live;
@@ -58,6 +58,7 @@ pub struct Settings {
     continuation_token: Option<String>,
     end_timestamp: Option<String>,
     track: Option<String>,
+    track_caps: Option<gst::Caps>,
     checkpoint_location: Option<String>,
     timing: Timing,
     /// The properties that the last URI set.
@@ -72,6 +73,7 @@ pub struct Plan {
     pub request: Request,
     pub range: Range,
     pub track: Option<TrackSelector>,
+    pub track_caps: TrackCaps,
     pub patience: Patience,
     pub timestamp_mode: TimestampMode,
     /// Set where frames are watched as they come.
@@ -195,6 +197,7 @@ impl Settings {
             properties.extend(CredentialProperties::properties());
             properties.extend(Limits::properties());
             properties.extend(Timing::properties());
+            properties.push(track_caps_property());
             properties.push(uri::property());
             properties.extend(Statistics::properties());
             properties
@@ -213,6 +216,11 @@ impl Settings {
         if name == "start-selector" {
             let Ok(selector) = value.get() else { return false };
             self.start_selector = selector;
+            return true;
+        }
+        if name == "track-caps" {
+            let Ok(caps) = value.get() else { return false };
+            self.track_caps = caps;
             return true;
         }
         match (self.text_mut(name), value.get::<Option<String>>()) {
@@ -236,6 +244,7 @@ impl Settings {
             "continuation-token" => self.continuation_token.to_value(),
             "end-timestamp" => self.end_timestamp.to_value(),
             "track" => self.track.to_value(),
+            "track-caps" => self.track_caps.to_value(),
             "checkpoint-location" => self.checkpoint_location.to_value(),
             "ca-file" => self.ca_file.to_value(),
             "is-live" => self.is_live().to_value(),
@@ -284,6 +293,7 @@ impl Settings {
             },
             range: Range { clock, end },
             track: self.track.as_deref().and_then(TrackSelector::new),
+            track_caps: TrackCaps::new(self.track_caps.as_ref()),
             patience: self.limits.patience(),
             timestamp_mode: self.timing.mode(),
             live: self.is_live().then(|| self.timing.live()),

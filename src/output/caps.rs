@@ -128,7 +128,7 @@ fn bytes_at<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
 
 /// Tracks for the tests of this room.
 #[cfg(test)]
-mod test {
+pub(super) mod test {
     use super::*;
     use crate::mkv::{Audio, Video};
 

@@ -2,6 +2,7 @@
 
 mod buffer;
 pub mod caps;
+mod claim;
 mod container;
 mod error;
 mod fragment_meta;
@@ -15,6 +16,7 @@ use crate::fragment::{Fragment, Header, TimedBlock};
 
 pub(crate) use buffer::{captured, is_capture_time, set_captured};
 pub use caps::elementary_template_caps;
+pub use claim::{TrackCaps, track_caps_property};
 pub use container::{ContainerWriter, template_caps as container_template_caps};
 pub use error::Error;
 pub use fragment_meta::FragmentMeta;
@@ -75,10 +77,11 @@ pub fn writer(
     header: &Arc<Header>,
     downstream: &gst::Caps,
     selector: Option<&TrackSelector>,
+    claim: &TrackCaps,
     before: Option<&Writer>,
 ) -> Result<Writer, Error> {
     match before {
         Some(Writer::Container(_)) => Ok(Writer::Container(ContainerWriter::new(header))),
-        _ => choose(header, downstream, selector),
+        _ => choose(header, downstream, selector, claim),
     }
 }

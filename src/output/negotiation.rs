@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::caps::track_caps;
 use super::container::{self, ContainerWriter};
-use super::{Error, TrackWriter, Writer};
+use super::{Error, TrackCaps, TrackWriter, Writer};
 use crate::fragment::Header;
 use crate::mkv::{Track, TrackKind};
 
@@ -28,12 +28,17 @@ impl TrackSelector {
 }
 
 /// Chooses the writer for frames under `header`: the container where `downstream` takes it, else the selected track,
-/// else the first video track that fits, else the first that fits.
+/// else the first video track that fits, else the first that fits. `claim` says what the tracks hold.
 ///
 /// # Errors
 ///
 /// The selected track is not there, has a codec that caps cannot describe, or nothing fits.
-pub fn choose(header: &Arc<Header>, downstream: &gst::Caps, selector: Option<&TrackSelector>) -> Result<Writer, Error> {
+pub fn choose(
+    header: &Arc<Header>,
+    downstream: &gst::Caps,
+    selector: Option<&TrackSelector>,
+    claim: &TrackCaps,
+) -> Result<Writer, Error> {
     if downstream.can_intersect(&container::caps(header)) {
         return Ok(Writer::Container(ContainerWriter::new(header)));
     }
@@ -43,20 +48,20 @@ pub fn choose(header: &Arc<Header>, downstream: &gst::Caps, selector: Option<&Tr
             .find(tracks)
             .ok_or_else(|| Error::NoSuchTrack { wanted: selector.0.clone(), available: describe_all(tracks) })?;
         return tracks.get(index).ok_or_else(|| no_fit(downstream, tracks)).and_then(|track| {
-            fit(index, track, downstream)?.ok_or_else(|| no_fit(downstream, std::slice::from_ref(track)))
+            fit(index, track, downstream, claim)?.ok_or_else(|| no_fit(downstream, std::slice::from_ref(track)))
         });
     }
     let is_video = |track: &Track| matches!(track.kind, TrackKind::Video(_));
     let by_kind = |video: bool| tracks.iter().enumerate().filter(move |(_, track)| is_video(track) == video);
     by_kind(true)
         .chain(by_kind(false))
-        .find_map(|(index, track)| fit(index, track, downstream).ok().flatten())
+        .find_map(|(index, track)| fit(index, track, downstream, claim).ok().flatten())
         .ok_or_else(|| no_fit(downstream, tracks))
 }
 
 /// A writer for the track, unless downstream does not take its format.
-fn fit(index: usize, track: &Track, downstream: &gst::Caps) -> Result<Option<Writer>, Error> {
-    let caps = track_caps(track).map_err(|reason| Error::Codec { number: track.number, reason })?;
+fn fit(index: usize, track: &Track, downstream: &gst::Caps, claim: &TrackCaps) -> Result<Option<Writer>, Error> {
+    let caps = claim.of(track).map_err(|reason| Error::Codec { number: track.number, reason })?;
     Ok(downstream.can_intersect(&caps).then(|| Writer::Track(TrackWriter::new(index, track, caps))))
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::buffer;
-use super::caps::{frame_alignment, stream_headers};
+use super::caps::{frame_alignment, stream_headers, track_caps};
 use super::fragment_meta::Stamp;
 use super::{Item, Queue};
 use crate::fragment::{Fragment, TimedBlock};
@@ -31,10 +31,17 @@ pub struct TrackWriter {
 }
 
 impl TrackWriter {
-    /// A writer for the track with this index and these caps.
+    /// A writer for the track with this index and these caps, which need not be those that the header claims.
     pub fn new(index: usize, track: &Track, caps: gst::Caps) -> Self {
+        let claimed = track_caps(track).is_ok_and(|claimed| claimed == caps);
+        let raw = caps.structure(0).is_some_and(|structure| structure.name() == "audio/x-raw");
+        let (headers, alignment) = match claimed {
+            true => (stream_headers(track), frame_alignment(track)),
+            // That of the largest sample.
+            false => (Vec::new(), if raw { 8 } else { 1 }),
+        };
         let mut head = vec![Item::Caps(caps)];
-        for bytes in stream_headers(track) {
+        for bytes in headers {
             let mut header = gst::Buffer::from_slice(bytes);
             buffer::stamp(&mut header, None, None, gst::BufferFlags::HEADER);
             head.push(Item::Buffer(header));
@@ -42,7 +49,7 @@ impl TrackWriter {
         Self {
             index,
             video: matches!(track.kind, TrackKind::Video(_)),
-            alignment: frame_alignment(track),
+            alignment,
             codec_delay: track.codec_delay,
             stripped_header: track.stripped_header.clone(),
             head,

@@ -4,13 +4,40 @@ use gst::prelude::*;
 
 use super::body::{Block, Fragment, START_MS, Track, body, element, unsigned};
 use super::support::{
-    Frame, Outcome, STREAM, emulator, emulator_with_body, emulator_with_capture, init, run, run_to_end, source,
+    Frame, Outcome, Pipeline, STREAM, emulator, emulator_with_body, emulator_with_capture, init, run, run_to_end,
+    source,
 };
 
 const VIDEO: &str =
     "videotestsrc num-buffers=75 pattern=ball ! video/x-raw,format=I420,width=320,height=240,framerate=25/1";
 const AUDIO: &str = "audiotestsrc num-buffers=120 samplesperbuffer=1024 wave=ticks ! audioconvert";
 const VOICE: &str = "audiotestsrc num-buffers=120 samplesperbuffer=160 wave=ticks ! audio/x-raw,rate=8000,channels=1";
+
+/// What a pad of this element brings: of each buffer all metas, as text.
+fn metas(description: &str, caps: &str) -> Vec<Vec<String>> {
+    let pipeline = Pipeline::new(&format!("{description} ! appsink name=sink sync=false"));
+    let sink = pipeline.sink(caps);
+    pipeline.play();
+    let describe = |meta: gst::MetaRef<gst::Meta>| {
+        if let Some(meta) = meta.downcast_ref::<gst::ReferenceTimestampMeta>() {
+            return format!("{} {} {:?}", meta.reference(), meta.timestamp(), meta.duration());
+        }
+        let Some(meta) = meta.try_as_custom_meta() else { return format!("{meta:?}") };
+        let mut structure = meta.structure().to_owned();
+        // Other in each reading.
+        if structure.has_field("millis-behind-now") {
+            structure.set("millis-behind-now", 0_u64);
+        }
+        structure.to_string()
+    };
+    std::iter::from_fn(|| sink.pull_sample().ok())
+        .map(|sample| {
+            let mut metas: Vec<_> = sample.buffer().unwrap().iter_meta::<gst::Meta>().map(describe).collect();
+            metas.sort();
+            metas
+        })
+        .collect()
+}
 
 /// The track's frames as kvssrc gives them, and as it does by way of the container and kvsdemux.
 #[track_caller]
@@ -19,6 +46,13 @@ fn compare(source: &str, track: u64, pad: &str, caps: &str) -> Outcome {
     let demuxed = run(&format!("{source} ! kvsdemux name=demux demux.{pad}"), caps).ok();
     assert!(!elementary.frames.is_empty());
     assert_same(&demuxed, &elementary);
+    let found = metas(&format!("{source} ! kvsdemux name=demux demux.{pad}"), caps);
+    let wanted = metas(&format!("{source} track={track}"), caps);
+    assert_eq!(found.len(), wanted.len());
+    for (index, (found, wanted)) in found.iter().zip(&wanted).enumerate() {
+        assert_eq!(found, wanted, "frame {index}");
+    }
+    assert!(found.iter().flatten().any(|meta| meta.starts_with("GstKvsFragmentMeta")));
     demuxed
 }
 

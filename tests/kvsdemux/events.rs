@@ -1,10 +1,12 @@
 //! Events and messages: what a pad begins with, what goes through, and what an application is told.
 
+use std::sync::{Arc, Mutex};
+
 use gst::prelude::*;
 
 use super::bench::Bench;
 use super::body::{Block, Fragment, Track, body, element};
-use super::support::{emulator, emulator_with_body, run_to_end, source};
+use super::support::{PATIENCE, Pipeline, emulator, emulator_with_body, run_to_end, source};
 use super::time_in::container;
 
 /// A fragment of two tracks, the second of which has a language.
@@ -277,4 +279,41 @@ fn a_track_without_caps_is_left_out_with_a_warning() {
     fragment.tracks[0].codec = "A_AC3";
     let emulator = emulator_with_body(body(&[fragment]));
     run_to_end(&format!("{} ! kvsdemux ! fakesink", source(&emulator))).failed(gst::StreamError::CodecNotFound);
+}
+
+#[test]
+fn what_kvssrc_tells_of_each_fragment_reaches_every_pad() {
+    let mut fragments: Vec<_> = (0..3).map(two_tracks).collect();
+    for (index, fragment) in fragments.iter_mut().enumerate() {
+        fragment.tags = vec![("door".to_owned(), format!("open {index}")), ("light".to_owned(), "on".to_owned())];
+    }
+    let emulator = emulator_with_body(body(&fragments));
+    for pad in ["audio_0", "audio_1"] {
+        let pipeline =
+            Pipeline::new(&format!("{} ! kvsdemux name=demux demux.{pad} ! fakesink name=sink", source(&emulator)));
+        let told: Arc<Mutex<Vec<String>>> = Arc::default();
+        let list = Arc::clone(&told);
+        let sink = pipeline.by_name("sink").unwrap().static_pad("sink").unwrap();
+        sink.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+            match info.event().map(|event| event.view()) {
+                Some(gst::EventView::CustomDownstream(event)) => {
+                    let structure = event.structure().unwrap();
+                    list.lock().unwrap().push(structure.get("fragment-number").unwrap());
+                }
+                Some(gst::EventView::Tag(event)) if event.tag().scope() == gst::TagScope::Global => {
+                    let comments = event.tag().iter_tag::<gst::tags::ExtendedComment>();
+                    list.lock().unwrap().extend(comments.map(|comment| comment.get().to_owned()));
+                }
+                _ => {}
+            }
+            gst::PadProbeReturn::Ok
+        });
+        pipeline.play();
+        let types = [gst::MessageType::Eos, gst::MessageType::Error];
+        let message = pipeline.bus().unwrap().timed_pop_filtered(PATIENCE, &types).expect("the pipeline hangs");
+        assert_eq!(message.type_(), gst::MessageType::Eos, "{message:?}");
+        let told = told.lock().unwrap();
+        let fragment = |index: u64| [format!("door=open {index}"), "light=on".to_owned(), (100 + index).to_string()];
+        assert_eq!(*told, (0..3).flat_map(fragment).collect::<Vec<_>>());
+    }
 }

@@ -25,5 +25,6 @@ mod shutdown;
 mod statistics;
 mod support;
 mod time;
+mod track_caps;
 mod transport;
 mod uri;

@@ -1,0 +1,16 @@
+//! The programs of examples/, run as their users run them.
+
+#[allow(dead_code, reason = "shared with the tests of kvssrc")]
+#[path = "../kvssrc/body.rs"]
+mod body;
+mod call_audio;
+mod download;
+mod frames;
+#[allow(dead_code, reason = "shared with the tests of kvssrc")]
+#[path = "../kvssrc/judges.rs"]
+mod judges;
+mod sample;
+#[allow(dead_code, reason = "shared with the tests of kvssrc")]
+#[path = "../kvssrc/support.rs"]
+mod support;
+mod wall;
