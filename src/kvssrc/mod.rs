@@ -25,6 +25,37 @@ glib::wrapper! {
     /// caps. Downstream decides what they are: who takes Matroska gets one clean Matroska stream of all tracks, who
     /// takes only an elementary format gets the frames of one track.
     ///
+    /// # What travels with the media
+    ///
+    /// Every buffer has the time of its capture, as [`gst::ReferenceTimestampMeta`] with caps `timestamp/x-unix` in ns
+    /// since 1970, and says which fragment it came in, as [`crate::FragmentMeta`].
+    ///
+    /// At the end of each fragment, when all of it is known, comes `kvs-fragment`: as a serialized custom downstream event
+    /// behind its last buffer, and as an element message. Of its fields those that are not known are missing:
+    ///
+    /// | field | type | meaning |
+    /// | --- | --- | --- |
+    /// | `fragment-number` | string | 1 to 128 decimal digits |
+    /// | `producer-timestamp` | uint64 | when its capture began, in ns since 1970 |
+    /// | `server-timestamp` | uint64 | when the service began to receive it, in ns since 1970 |
+    /// | `millis-behind-now` | uint64 | how far it lies behind the newest of the stream, in ms |
+    /// | `continuation-token` | string | goes on behind it |
+    /// | `size` | uint64 | bytes, header and tags included |
+    /// | `frames` | structure | a field `track-N` (uint64) for each track: how many of its frames were wanted |
+    /// | `tags` | structure | the producer's own tags (strings); of two with one name the later |
+    ///
+    /// Behind a cut it comes once, with the end that came at last. The bus has one message a fragment, also where an
+    /// archive is read fast; an application that wants to be behind no buffer takes the event.
+    ///
+    /// Tags are the stream's name (title), the capture time of the first frame (datetime), and the fragment's own tags
+    /// (extended-comment, `key=value`). They are sent before the first frame of a fragment that has new ones, and at the
+    /// end of one behind whose frames others came or in which some are gone.
+    ///
+    /// Steps that may take a while are [`gst::message::Progress`] with the codes `credentials`, `endpoint` and `connect`:
+    /// each starts once, goes on while it is tried again, and is completed, fails or is cancelled.
+    ///
+    /// # Examples
+    ///
     /// Record the next minutes of a camera:
     ///
     /// ```text
