@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_sdk_kinesisvideo::types::ApiName;
 use aws_sdk_kinesisvideomedia as media;
 use bytes::Bytes;
 use media::primitives::ByteStream;
@@ -168,7 +169,8 @@ impl Reading {
 /// Begins the body; a data endpoint that fails is asked for again by the next call.
 async fn open(request: &Request, service: &Service, tell: &(dyn Fn(Stage) + Sync)) -> Result<ByteStream, Error> {
     let limit = request.read_timeout;
-    let (config, endpoint) = within(limit, "GetDataEndpoint", service.endpoint(request, tell)).await?;
+    let endpoint = service.endpoint(request, ApiName::GetMedia, tell);
+    let (config, endpoint) = within(limit, "GetDataEndpoint", endpoint).await?;
     tell(Stage::Connection);
     let config = media::config::Builder::from(&config).endpoint_url(&*endpoint).build();
     let call = media::Client::from_conf(config)
@@ -188,7 +190,7 @@ async fn open(request: &Request, service: &Service, tell: &(dyn Fn(Stage) + Sync
 }
 
 /// Waits no longer than a silent service is waited for.
-async fn within<T>(
+pub(super) async fn within<T>(
     limit: Duration,
     operation: &'static str,
     call: impl Future<Output = Result<T, Error>>,

@@ -1,17 +1,20 @@
-//! The only room that knows AWS: configuration, credentials, transport, data endpoints, GetMedia, errors.
+//! The only room that knows AWS: configuration, credentials, transport, data endpoints, GetMedia, the archive, errors.
 
+mod archive;
 mod config;
 mod connection;
 mod credentials;
 mod error;
 mod http;
 mod list;
+mod quota;
 mod request;
 mod route;
 mod service;
 mod stream;
 mod trust;
 
+pub use archive::{Archive, Body, MOST_FRAGMENTS, Page};
 pub use connection::{Arrival, ArrivalClock, Connection, Consumer, Received};
 #[cfg(feature = "cognito")]
 pub use credentials::CognitoIdentity;

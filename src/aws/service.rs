@@ -1,5 +1,6 @@
 //! The service as one configuration meets it: its clients, and the data endpoints that it has named.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
@@ -9,15 +10,19 @@ use aws_sdk_kinesisvideo::types::ApiName;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::quota::Quota;
 use super::{Authorities, Credentials, Error, Request, Stage, Stream, config};
 
-/// GetDataEndpoint is allowed 5 times a second a stream, for all who read it.
+/// GetDataEndpoint is allowed 5 times a second a stream, for all who read it; there are three endpoints to ask for.
 const BETWEEN_ENDPOINTS: Duration = Duration::from_secs(1);
 
 /// What all of a process that read one stream with the same settings share, over all their connections.
 pub(super) struct Service {
     settings: Settings,
     known: Mutex<Known>,
+    /// What ListFragments and GetMediaForFragmentList may use.
+    pub listing: Quota,
+    pub fetching: Quota,
 }
 
 impl fmt::Debug for Service {
@@ -42,8 +47,14 @@ struct Known {
     config: Option<SdkConfig>,
     /// Credentials have been had, and are renewed by themselves.
     credentials: bool,
-    endpoint: Option<Arc<str>>,
-    /// When the service was last asked for an endpoint.
+    endpoints: HashMap<ApiName, Endpoint>,
+}
+
+/// The data endpoint of one operation.
+#[derive(Debug, Default)]
+struct Endpoint {
+    url: Option<Arc<str>>,
+    /// When the service was last asked for it.
     asked: Option<Instant>,
 }
 
@@ -64,15 +75,17 @@ impl Service {
         if let Some(known) = all.iter().filter_map(Weak::upgrade).find(|service| service.settings == settings) {
             return known;
         }
-        let service = Arc::new(Self { settings, known: Mutex::default() });
+        let service =
+            Arc::new(Self { settings, known: Mutex::default(), listing: Quota::default(), fetching: Quota::default() });
         all.push(Arc::downgrade(&service));
         service
     }
 
-    /// The configuration and the GetMedia endpoint, from memory where they are known; `tell` is told what is not.
+    /// The configuration and an operation's endpoint, from memory where they are known; `tell` is told what is not.
     pub async fn endpoint(
         &self,
         request: &Request,
+        operation: ApiName,
         tell: &(dyn Fn(Stage) + Sync),
     ) -> Result<(SdkConfig, Arc<str>), Error> {
         // Held while the service is asked, so that it is asked once.
@@ -92,17 +105,18 @@ impl Service {
             config::fetch_credentials(&config).await?;
             known.credentials = true;
         }
-        if let Some(endpoint) = &known.endpoint {
-            return Ok((config, Arc::clone(endpoint)));
+        let endpoint = known.endpoints.entry(operation.clone()).or_default();
+        if let Some(url) = &endpoint.url {
+            return Ok((config, Arc::clone(url)));
         }
         tell(Stage::Endpoint);
-        if let Some(asked) = known.asked {
+        if let Some(asked) = endpoint.asked {
             tokio::time::sleep_until(asked + BETWEEN_ENDPOINTS).await;
         }
-        known.asked = Some(Instant::now());
-        let endpoint: Arc<str> = data_endpoint(request, &config).await?.into();
-        known.endpoint = Some(Arc::clone(&endpoint));
-        Ok((config, endpoint))
+        endpoint.asked = Some(Instant::now());
+        let url: Arc<str> = data_endpoint(request, &config, operation).await?.into();
+        endpoint.url = Some(Arc::clone(&url));
+        Ok((config, url))
     }
 
     /// What its configuration asks for credentials.
@@ -117,13 +131,15 @@ impl Service {
 }
 
 impl Known {
-    /// Whether the endpoint was this one, and not one that came after it.
-    fn forget(&mut self, endpoint: &Arc<str>) -> bool {
-        self.endpoint.take_if(|known| Arc::ptr_eq(known, endpoint)).is_some()
+    /// Forgets this very endpoint, and not one that came after it.
+    fn forget(&mut self, failed: &Arc<str>) {
+        for endpoint in self.endpoints.values_mut() {
+            endpoint.url.take_if(|known| Arc::ptr_eq(known, failed));
+        }
     }
 }
 
-async fn data_endpoint(request: &Request, config: &SdkConfig) -> Result<String, Error> {
+async fn data_endpoint(request: &Request, config: &SdkConfig, operation: ApiName) -> Result<String, Error> {
     let mut config = aws_sdk_kinesisvideo::config::Builder::from(config);
     if let Some(endpoint_url) = &request.endpoint_url {
         config = config.endpoint_url(endpoint_url);
@@ -132,7 +148,7 @@ async fn data_endpoint(request: &Request, config: &SdkConfig) -> Result<String, 
         .get_data_endpoint()
         .set_stream_name(request.stream.name().map(str::to_owned))
         .set_stream_arn(request.stream.arn().map(str::to_owned))
-        .api_name(ApiName::GetMedia)
+        .api_name(operation)
         .send()
         .await
         .map_err(|error| Error::from_sdk("GetDataEndpoint", error))?

@@ -263,6 +263,14 @@ impl Assembler {
         }
     }
 
+    /// Nothing follows that belongs to the fragment at hand.
+    pub fn end_fragment(&mut self) -> Option<FragmentEnd> {
+        match self.end_of_fragment() {
+            Some(Event::End(end)) => Some(end),
+            _ => None,
+        }
+    }
+
     /// How many fragments came again and were dropped.
     pub fn duplicates(&self) -> u64 {
         self.duplicates

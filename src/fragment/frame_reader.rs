@@ -113,17 +113,43 @@ impl FrameReader {
     #[expect(clippy::should_implement_trait, reason = "an iterator that ends may not go on, this one does")]
     pub fn next(&mut self) -> Result<Option<Output>, Error> {
         while let Some(element) = self.reader.next()? {
-            let output = match self.assembler.push(element, self.reader.offset())? {
-                Some(Event::Start(fragment)) => Some(self.start(fragment)),
-                Some(Event::Block(block, offset)) => self.place(block, offset).map(Output::Block),
-                Some(Event::End(end)) => Some(Output::End(end)),
-                None => None,
-            };
+            let output = self.take(element, self.reader.offset())?;
             if output.is_some() {
                 return Ok(output);
             }
         }
         Ok(None)
+    }
+
+    /// What an element means that was read elsewhere and ended at byte `offset`.
+    ///
+    /// # Errors
+    ///
+    /// An error tag of the service, or a cluster without a header.
+    pub fn take(&mut self, element: mkv::Element, offset: u64) -> Result<Option<Output>, Error> {
+        Ok(match self.assembler.push(element, offset)? {
+            Some(Event::Start(fragment)) => Some(self.start(fragment)),
+            Some(Event::Block(block, offset)) => self.place(block, offset).map(Output::Block),
+            Some(Event::End(end)) => Some(Output::End(end)),
+            None => None,
+        })
+    }
+
+    /// Nothing follows that belongs to the fragment at hand.
+    pub fn end_fragment(&mut self) -> Option<FragmentEnd> {
+        self.assembler.end_fragment()
+    }
+
+    /// Frames are missing before the next one.
+    pub fn lose(&mut self) {
+        self.lost = true;
+    }
+
+    /// Before anything is read: this moment, in ns, has presentation time 0, and whatever can be is presented by its
+    /// distance from it.
+    pub fn anchor(&mut self, mode: TimestampMode, origin: i64) {
+        self.timeline = Timeline::anchored(origin);
+        self.mode = mode;
     }
 
     /// Whether a body that ends here ends between two elements.

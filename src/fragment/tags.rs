@@ -32,8 +32,9 @@ impl Tags {
                 }
                 "AWS_KINESISVIDEO_MILLIS_BEHIND_NOW" => self.millis_behind_now = value.parse().ok(),
                 "AWS_KINESISVIDEO_CONTINUATION_TOKEN" => self.continuation_token = Some(value),
-                "AWS_KINESISVIDEO_ERROR_CODE" => self.error_code = Some(value),
-                "AWS_KINESISVIDEO_ERROR_ID" => self.error_id = Some(value),
+                // Bodies of the archive: the reference has the second spelling, real ones have had the first.
+                "AWS_KINESISVIDEO_ERROR_CODE" | "AWS_KINESISVIDEO_EXCEPTION_MESSAGE" => self.error_code = Some(value),
+                "AWS_KINESISVIDEO_ERROR_ID" | "AWS_KINESISVIDEO_EXCEPTION_ERROR_CODE" => self.error_id = Some(value),
                 // Names that begin with AWS are the service's; one that is not known here is nobody's metadata.
                 name if name.starts_with("AWS") => {}
                 _ => self.producer.push((tag.name, value)),

@@ -33,6 +33,8 @@ pub struct Timeline {
     captured_until: i64,
     live: Option<Live>,
     gapless: bool,
+    /// The capture time that every fragment is presented from, where that is possible.
+    origin: Option<i64>,
     /// Time does not follow from the fragment before.
     discont: bool,
 }
@@ -97,6 +99,12 @@ impl Timeline {
         Self { gapless: true, ..self }
     }
 
+    /// A timeline whose time 0 is the capture time `origin`, in ns. A fragment that overlaps the one before it moves
+    /// behind that; the next one is presented by its own time again.
+    pub fn anchored(origin: i64) -> Self {
+        Self { offset: Some(origin.saturating_neg()), origin: Some(origin), ..Self::default() }
+    }
+
     /// What is placed from now on came at this time.
     pub fn arrived(&mut self, arrival: Arrival) {
         if let Some(live) = &mut self.live {
@@ -112,6 +120,9 @@ impl Timeline {
         }
         self.fragments = self.fragments.saturating_add(1);
         self.fragment_start = start;
+        if let Some(origin) = self.origin {
+            self.offset = Some(origin.saturating_neg());
+        }
         let correction = self.correction(start)?;
         self.discont = true;
         Some(correction)
@@ -297,6 +308,22 @@ mod tests {
         // What follows without a gap stays where it is.
         assert_eq!(place(5080, 0), [160, 200]);
         assert_eq!(place(3_600_000, 7), [240, 280]);
+    }
+
+    #[test]
+    fn an_anchored_timeline_comes_back_to_its_origin() {
+        let mut timeline = Timeline::anchored(1000 * MS);
+        let mut place = |start: i64| {
+            timeline.begin_fragment(start * MS);
+            [0, 40, 80].map(|time| {
+                let placement = timeline.place(0, (start + time) * MS, None);
+                (placement.pts as i64 / MS, placement.discont)
+            })
+        };
+        assert_eq!(place(1500), [(500, false), (540, false), (580, false)]);
+        // Overlaps: behind the last frame.
+        assert_eq!(place(1540), [(620, true), (660, false), (700, false)]);
+        assert_eq!(place(1800), [(800, false), (840, false), (880, false)]);
     }
 
     #[test]

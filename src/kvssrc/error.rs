@@ -5,6 +5,7 @@ use std::io;
 use super::checkpoint::CheckpointError;
 use super::settings::SettingsError;
 use crate::aws::{self, CredentialError, ServiceErrorKind};
+use crate::fragment::FragmentNumber;
 use crate::{fragment, output};
 
 /// Anything that ends the element's work.
@@ -24,6 +25,8 @@ pub enum Error {
     Output(#[from] output::Error),
     #[error("the connection ended early again and again, at last because {0}")]
     Interrupted(String),
+    #[error("fragment {number} is missing: {reason}")]
+    Missing { number: FragmentNumber, reason: String },
     #[error("downstream refused the caps {0}")]
     Refused(gst::Caps),
 }
@@ -61,6 +64,9 @@ impl Error {
             }
             Self::Interrupted(_) => {
                 gst::error_msg!(Resource::Read, ("The connection to stream {stream} broke."), ["{self}"])
+            }
+            Self::Missing { number, reason } => {
+                gst::error_msg!(Resource::Read, ("Fragment {number} of stream {stream} is missing."), ["{reason}"])
             }
             Self::Output(error) => {
                 gst::error_msg!(gst::CoreError::Negotiation, ("Not negotiated: {error}."), ["{error:?}"])

@@ -11,15 +11,17 @@ use gst_base::subclass::base_src::CreateSuccess;
 use gst_base::subclass::prelude::*;
 use tokio::sync::watch;
 
+use super::archive;
 use super::error::Error;
 use super::journal::Journal;
 use super::notice::Notice;
+use super::reading::Reading;
 use super::report::Reporter;
 use super::session::{Session, Step};
 use super::settings::{InvalidUri, PROTOCOL, Plan, Settings};
 use super::statistics::Statistics;
 use crate::aws::ArrivalClock;
-use crate::fragment::Fragment;
+use crate::fragment::{Fragment, Range};
 use crate::output::{self, Item};
 use crate::runtime::runtime;
 
@@ -31,6 +33,10 @@ pub struct KvsSrc {
     settings: Mutex<Settings>,
     state: Mutex<State>,
     statistics: Arc<Statistics>,
+    /// The range of the archive that is read, while the element is started.
+    range: Mutex<Option<Arc<archive::Range>>>,
+    /// Those of the seek at hand.
+    seek_flags: Mutex<gst::SeekFlags>,
     /// Whether the streaming thread has to let go of whatever it waits for.
     flushing: watch::Sender<bool>,
 }
@@ -41,9 +47,11 @@ enum State {
     Stopped,
     /// Nothing has been asked of the service yet.
     Started(Box<Plan>),
+    /// The same of a range of the archive, from there on.
+    Positioned(Arc<archive::Range>, Box<archive::Position>),
     /// The streaming thread has the session in hand, so that no lock is held while it waits or pushes.
     Busy,
-    Reading(Box<Session>),
+    Reading(Box<Reading>),
     /// All has been said.
     Ended,
 }
@@ -73,6 +81,8 @@ impl ObjectSubclass for KvsSrc {
             settings: Mutex::default(),
             state: Mutex::default(),
             statistics: Arc::default(),
+            range: Mutex::default(),
+            seek_flags: Mutex::new(gst::SeekFlags::empty()),
             flushing: watch::Sender::new(false),
         }
     }
@@ -107,6 +117,8 @@ impl ObjectImpl for KvsSrc {
     fn constructed(&self) {
         self.parent_constructed();
         self.obj().set_format(gst::Format::Time);
+        // Frames come in decoding order: one behind the end of a segment may be followed by others before it.
+        self.obj().set_automatic_eos(false);
     }
 }
 
@@ -172,13 +184,26 @@ impl BaseSrcImpl for KvsSrc {
     fn start(&self) -> Result<(), gst::ErrorMessage> {
         let plan = lock(&self.settings).plan().map_err(|error| Error::from(error).message(""))?;
         gst::info!(CAT, imp = self, "Reading {} from {:?}", plan.request.stream, plan.request.start);
-        self.statistics.begin(plan.duration());
-        *lock(&self.state) = State::Started(Box::new(plan));
+        let state = match plan.on_demand {
+            Some(on_demand) => {
+                self.statistics.begin(None);
+                let range = Arc::new(archive::Range::new(plan, on_demand));
+                *lock(&self.range) = Some(Arc::clone(&range));
+                let position = range.whole();
+                State::Positioned(range, Box::new(position))
+            }
+            None => {
+                self.statistics.begin(plan.duration());
+                State::Started(Box::new(plan))
+            }
+        };
+        *lock(&self.state) = state;
         Ok(())
     }
 
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
         let state = std::mem::take(&mut *lock(&self.state));
+        lock(&self.range).take();
         // Dropped outside of the lock: this ends the connection.
         if let State::Reading(mut session) = state {
             session.close(None).for_each(|notice| self.tell(&notice));
@@ -207,7 +232,15 @@ impl BaseSrcImpl for KvsSrc {
                 true
             }
             gst::QueryViewMut::Duration(duration) if duration.format() == gst::Format::Time => {
-                duration.set(self.statistics.duration().map(gst::ClockTime::from_nseconds));
+                let range = lock(&self.range).as_ref().map(|range| range.duration());
+                let known = self.statistics.duration().map(gst::ClockTime::from_nseconds);
+                duration.set(range.unwrap_or(known));
+                true
+            }
+            gst::QueryViewMut::Seeking(seeking) if seeking.format() == gst::Format::Time => {
+                let duration = lock(&self.range).as_ref().and_then(|range| range.duration());
+                let start = duration.map(|_| gst::ClockTime::ZERO);
+                seeking.set(duration.is_some(), start, duration);
                 true
             }
             gst::QueryViewMut::Scheduling(scheduling) => {
@@ -221,7 +254,34 @@ impl BaseSrcImpl for KvsSrc {
     }
 
     fn is_seekable(&self) -> bool {
-        false
+        lock(&self.range).as_ref().is_some_and(|range| range.duration().is_some())
+    }
+
+    /// Begins another reading where the segment says. What was read before is over: nothing reads it meanwhile.
+    fn do_seek(&self, segment: &mut gst::Segment) -> bool {
+        let Some(range) = lock(&self.range).clone() else { return self.parent_do_seek(segment) };
+        let flags = std::mem::replace(&mut *lock(&self.seek_flags), gst::SeekFlags::empty());
+        let position = range.seek(segment, flags);
+        gst::debug!(CAT, imp = self, "Seeking to {segment:?}: {}", position.is_some());
+        let mut state = lock(&self.state);
+        let before = match (position, &*state) {
+            // The first of all, before the beginning of the range is known, is none.
+            (None, State::Positioned(..)) if segment.rate() > 0.0 => return true,
+            (None, _) | (Some(_), State::Stopped) => return false,
+            (Some(position), _) => std::mem::replace(&mut *state, State::Positioned(range, Box::new(position))),
+        };
+        drop(state);
+        // Dropped outside of the lock: this ends its connections.
+        drop(before);
+        true
+    }
+
+    fn event(&self, event: &gst::Event) -> bool {
+        if let gst::EventView::Seek(seek) = event.view() {
+            // The segment that the base class makes of it does not tell them all.
+            *lock(&self.seek_flags) = seek.get().1;
+        }
+        self.parent_event(event)
     }
 
     /// Caps are set when the first header is known, see [`KvsSrc::negotiate_fragment`].
@@ -260,7 +320,7 @@ impl PushSrcImpl for KvsSrc {
 
 impl KvsSrc {
     /// Takes the session out of the state, opening its connection the first time.
-    fn take_session(&self) -> Result<Box<Session>, gst::FlowError> {
+    fn take_session(&self) -> Result<Box<Reading>, gst::FlowError> {
         let mut state = lock(&self.state);
         match std::mem::replace(&mut *state, State::Busy) {
             State::Reading(session) => Ok(session),
@@ -269,7 +329,17 @@ impl KvsSrc {
                 let session = runtime().map_err(Error::from).and_then(|runtime| {
                     Session::new(runtime.handle(), &plan, self.arrival_clock(), self.reporter(&plan))
                 });
-                session.map(Box::new).map_err(|error| {
+                session.map(Reading::Live).map(Box::new).map_err(|error| {
+                    *lock(&self.state) = State::Ended;
+                    self.fail(&error)
+                })
+            }
+            State::Positioned(range, position) => {
+                drop(state);
+                let session = runtime().map_err(Error::from).map(|runtime| {
+                    archive::Session::new(runtime.handle(), &range, *position, self.reporter(&range.plan))
+                });
+                session.map(Reading::OnDemand).map(Box::new).map_err(|error| {
                     *lock(&self.state) = State::Ended;
                     self.fail(&error)
                 })
@@ -285,7 +355,7 @@ impl KvsSrc {
         }
     }
 
-    fn next_buffer(&self, session: &mut Session) -> Result<gst::Buffer, Stop> {
+    fn next_buffer(&self, session: &mut Reading) -> Result<gst::Buffer, Stop> {
         loop {
             match session.step()? {
                 Step::Item(Item::Buffer(buffer)) => return Ok(buffer),
@@ -298,20 +368,25 @@ impl KvsSrc {
                 Step::Negotiate(fragment) => self.negotiate_fragment(session, &fragment)?,
                 Step::Notice(notice) => self.tell(&notice),
                 Step::Before(notices) => notices.iter().for_each(|notice| self.tell(notice)),
+                Step::Segment(segment) => {
+                    gst::debug!(CAT, imp = self, "The segment is {segment:?}");
+                    // Fails only for a segment of another format.
+                    let _ = self.obj().new_segment(segment.upcast_ref());
+                }
                 Step::Receive => self.receive(session)?,
                 Step::End => return Err(Stop::End),
             }
         }
     }
 
-    fn negotiate_fragment(&self, session: &mut Session, fragment: &Arc<Fragment>) -> Result<(), Error> {
+    fn negotiate_fragment(&self, session: &mut Reading, fragment: &Arc<Fragment>) -> Result<(), Error> {
         let downstream = self.obj().src_pad().peer_query_caps(None);
         gst::debug!(CAT, imp = self, "New header with fragment {:?}; downstream takes {downstream}", fragment.number);
         session.begin(fragment, &downstream)
     }
 
     /// Waits for the next thing that the connection brings, or a flush.
-    fn receive(&self, session: &mut Session) -> Result<(), Stop> {
+    fn receive(&self, session: &mut Reading) -> Result<(), Stop> {
         let runtime = runtime().map_err(Error::from)?;
         let mut flushing = self.flushing.subscribe();
         let base_time = self.obj().base_time().map_or(0, gst::ClockTime::nseconds);
@@ -335,7 +410,9 @@ impl KvsSrc {
 
     fn reporter(&self, plan: &Plan) -> Reporter {
         let journal = Journal::new(self.obj().downgrade());
-        Reporter::new(Arc::clone(&self.statistics), journal, plan.request.stream.short_name(), plan.range)
+        // A range of the archive has a length of its own, whatever frame is seen first.
+        let range = if plan.on_demand.is_some() { Range::default() } else { plan.range };
+        Reporter::new(Arc::clone(&self.statistics), journal, plan.request.stream.short_name(), range)
     }
 
     /// Tells downstream by events; the application of missing media by warnings, of all else by other messages.

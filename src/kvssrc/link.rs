@@ -10,7 +10,7 @@ use crate::aws::{self, Arrival, Connection, Consumer, Received, Stage, StartSele
 
 /// Back-off: full jitter below 100 ms, doubled with each failure, up to 30 s.
 const SHORTEST_DELAY_MS: u64 = 100;
-const LONGEST_DELAY: Duration = Duration::from_secs(30);
+pub(super) const LONGEST_DELAY: Duration = Duration::from_secs(30);
 
 /// How soon a call follows one that ended well and brought nothing: the service allows 5 a second.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -129,7 +129,8 @@ impl Link {
     }
 }
 
-fn delays() -> Box<dyn Iterator<Item = Duration> + Send> {
+/// The delays of a back-off.
+pub(super) fn delays() -> Box<dyn Iterator<Item = Duration> + Send> {
     let delays = ExponentialFactorBackoff::from_millis(SHORTEST_DELAY_MS, 2.0).max_delay(LONGEST_DELAY);
     Box::new(delays.map(jitter_with_bounds(0.0, 1.0)))
 }

@@ -4,6 +4,7 @@ use gst::glib;
 use gst::prelude::*;
 
 mod announcement;
+mod archive;
 mod checkpoint;
 mod error;
 mod imp;
@@ -11,6 +12,7 @@ mod journal;
 mod link;
 mod notice;
 mod progress;
+mod reading;
 mod report;
 mod session;
 mod settings;
@@ -80,7 +82,13 @@ glib::wrapper! {
 /// Registers the element.
 pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     #[cfg(feature = "doc")]
-    for property_type in [settings::StartSelectorType::static_type(), settings::TimestampModeType::static_type()] {
+    for property_type in [
+        settings::StartSelectorType::static_type(),
+        settings::TimestampModeType::static_type(),
+        settings::PlaybackMode::static_type(),
+        settings::FragmentSelectorType::static_type(),
+        settings::OnMissing::static_type(),
+    ] {
         property_type.mark_as_plugin_api(gst::PluginAPIFlags::empty());
     }
     gst::Element::register(Some(plugin), "kvssrc", gst::Rank::PRIMARY, KvsSrc::static_type())

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::KvsSrc;
 use super::progress::Report;
+use crate::fragment::FragmentNumber;
 
 /// Something to know beside the media.
 #[derive(Debug)]
@@ -17,6 +18,10 @@ pub enum Notice {
     Reconnecting { reason: String, delay: Duration },
     /// Frames are missing between two moments of the producer's clock, in ns since 1970.
     Missing { from: Option<i64>, to: i64 },
+    /// A fragment of the archive cannot be had: its frames, between two moments in ms since 1970, are missing.
+    Gone { number: FragmentNumber, from: i64, to: i64, reason: String },
+    /// All of a range has been read: so many fragments were listed, came, and were missing.
+    Archive { listed: u64, delivered: u64, missing: u64 },
     /// Presentation times have changed by so many ns against the producer's clock: negative where it was fast.
     Corrected { correction: i64 },
     /// A stream without fragment numbers was cut: nothing can go on with it.
@@ -39,6 +44,7 @@ impl Notice {
     /// - `kvs-connection`: `state` (connecting, connected or reconnecting), `attempt` (1 for the first call since anything
     ///   new came), `reason`, and `delay` until the next call, in ns.
     /// - `kvs-drift`: `correction`, in ns, of presentation times against the producer's clock.
+    /// - `kvs-archive`: how many fragments of a range were `listed`, `delivered` and `missing`.
     /// - `kvs-fragment`: see [`KvsSrc`].
     pub fn message(&self, source: &KvsSrc) -> Option<gst::Message> {
         let connection = gst::Structure::builder("kvs-connection");
@@ -53,12 +59,19 @@ impl Notice {
             Self::Corrected { correction } => {
                 gst::Structure::builder("kvs-drift").field("correction", correction).build()
             }
+            Self::Archive { listed, delivered, missing } => gst::Structure::builder("kvs-archive")
+                .field("listed", listed)
+                .field("delivered", delivered)
+                .field("missing", missing)
+                .build(),
             Self::Fragment(structure) => structure.clone(),
             Self::Progress(Report { type_, code, text }) => {
                 return Some(gst::message::Progress::builder(*type_, code, text).src(source).build());
             }
             Self::Duration => return Some(gst::message::DurationChanged::builder().src(source).build()),
-            Self::Missing { .. } | Self::Cut { .. } | Self::Tags(_) | Self::FirstFrame { .. } => return None,
+            Self::Missing { .. } | Self::Gone { .. } | Self::Cut { .. } | Self::Tags(_) | Self::FirstFrame { .. } => {
+                return None;
+            }
         };
         Some(gst::message::Element::builder(structure).src(source).build())
     }
@@ -76,7 +89,7 @@ impl Notice {
     pub fn warning(&self) -> Option<(String, &str)> {
         match self {
             Self::Missing { .. } => Some((format!("{self}."), "")),
-            Self::Cut { reason } => Some((format!("{self}."), reason)),
+            Self::Cut { reason } | Self::Gone { reason, .. } => Some((format!("{self}."), reason)),
             _ => None,
         }
     }
@@ -106,6 +119,13 @@ impl fmt::Display for Notice {
                 write!(formatter, "Frames are missing from {} to {}", Moment(*from), Moment(*to))
             }
             Self::Missing { from: None, to } => write!(formatter, "Frames are missing before {}", Moment(*to)),
+            Self::Gone { number, from, to, .. } => {
+                let moment = |ms: i64| Moment(ms.saturating_mul(1_000_000));
+                write!(formatter, "Fragment {number} is missing, from {} to {}", moment(*from), moment(*to))
+            }
+            Self::Archive { listed, delivered, missing } => {
+                write!(formatter, "Of {listed} fragments listed, {delivered} came and {missing} are missing")
+            }
             Self::Cut { .. } => write!(formatter, "The connection ended in the middle of the stream's data"),
             Self::Progress(Report { text, .. }) => formatter.write_str(text),
             Self::Fragment(structure) => write!(formatter, "{structure}"),

@@ -63,6 +63,8 @@ pub enum Step {
     Notice(Notice),
     /// Tell this before all else.
     Before(Vec<Notice>),
+    /// What is pushed from now on belongs to this segment.
+    Segment(gst::FormattedSegment<gst::ClockTime>),
     /// Ask downstream what it takes, and go on with [`Session::begin`].
     Negotiate(Arc<Fragment>),
     /// Wait for [`Session::receive`].

@@ -1,5 +1,6 @@
 //! The element's properties, and what they mean together.
 
+mod archive;
 mod credentials;
 mod limits;
 mod timing;
@@ -11,6 +12,7 @@ use std::sync::LazyLock;
 use gst::glib;
 use gst::prelude::*;
 
+use self::archive::ArchiveProperties;
 use self::credentials::{CredentialProperties, CredentialSettingsError};
 use self::limits::Limits;
 use self::timing::Timing;
@@ -20,6 +22,9 @@ use crate::aws::{Authorities, InvalidAuthorities, InvalidStream, Request, StartS
 use crate::fragment::{Clock, FragmentNumber, InvalidTime, Range, TimestampMode, UnixTime};
 use crate::output::{TrackCaps, TrackSelector, track_caps_property};
 
+pub use self::archive::OnDemand;
+#[cfg(feature = "doc")]
+pub use self::archive::{FragmentSelectorType, OnMissing, PlaybackMode};
 pub use self::limits::Patience;
 pub use self::timing::Live;
 #[cfg(feature = "doc")]
@@ -61,6 +66,7 @@ pub struct Settings {
     track_caps: Option<gst::Caps>,
     checkpoint_location: Option<String>,
     timing: Timing,
+    archive: ArchiveProperties,
     /// The properties that the last URI set.
     from_uri: Vec<&'static str>,
     ca_file: Option<String>,
@@ -79,6 +85,8 @@ pub struct Plan {
     /// Set where frames are watched as they come.
     pub live: Option<Live>,
     pub checkpoint: Option<Checkpoint>,
+    /// Set where a range of the archive is read.
+    pub on_demand: Option<OnDemand>,
 }
 
 impl Plan {
@@ -110,6 +118,8 @@ pub enum SettingsError {
     Credentials(#[from] CredentialSettingsError),
     #[error("{0}, in ca-file")]
     CaFile(#[from] InvalidAuthorities),
+    #[error("playback-mode=on-demand needs start-timestamp, or start-selector=earliest")]
+    NoRange,
     #[error("the end-timestamp {end} is not after the start-timestamp {start}")]
     Backwards { start: UnixTime, end: UnixTime },
 }
@@ -198,6 +208,7 @@ impl Settings {
             properties.extend(Limits::properties());
             properties.extend(Timing::properties());
             properties.push(track_caps_property());
+            properties.extend(ArchiveProperties::properties());
             properties.push(uri::property());
             properties.extend(Statistics::properties());
             properties
@@ -210,7 +221,8 @@ impl Settings {
         // Credentials depend on more than their own properties: on the region, and on the stream's name.
         self.credentials.forget();
         let set = self.credentials.set(name, value).or_else(|| self.limits.set(name, value));
-        if let Some(set) = set.or_else(|| self.timing.set(name, value)) {
+        let set = set.or_else(|| self.timing.set(name, value));
+        if let Some(set) = set.or_else(|| self.archive.set(name, value)) {
             return set;
         }
         if name == "start-selector" {
@@ -251,7 +263,7 @@ impl Settings {
             "uri" => self.uri().to_value(),
             _ => {
                 let value = self.credentials.get(name).or_else(|| self.limits.get(name));
-                return value.or_else(|| self.timing.get(name));
+                return value.or_else(|| self.timing.get(name)).or_else(|| self.archive.get(name));
             }
         })
     }
@@ -278,6 +290,16 @@ impl Settings {
         let location = self.checkpoint_location.as_deref();
         let checkpoint = location.map(|location| Checkpoint::new(location, &stream.to_string()));
         let credentials = self.credentials.credentials(&stream)?;
+        let on_demand = self.archive.on_demand(&start, end)?;
+        if on_demand.is_some() {
+            let given = [
+                ("checkpoint-location", self.checkpoint_location.is_some()),
+                ("is-live", self.timing.is_live == Some(true)),
+            ];
+            if let Some((property, _)) = given.into_iter().find(|(_, given)| *given) {
+                return Err(SettingsError::Conflict { property, other: "playback-mode=on-demand".to_owned() });
+            }
+        }
         Ok(Plan {
             checkpoint,
             request: Request {
@@ -288,7 +310,7 @@ impl Settings {
                 credentials,
                 connect_timeout: self.limits.connect_timeout(),
                 read_timeout: self.limits.read_timeout(),
-                max_buffered_bytes: self.limits.max_buffered_bytes(),
+                max_buffered_bytes: self.limits.max_buffered_bytes(on_demand.is_some()),
                 authorities: self.ca_file.as_deref().map(|file| Authorities::read(Path::new(file))).transpose()?,
             },
             range: Range { clock, end },
@@ -297,6 +319,7 @@ impl Settings {
             patience: self.limits.patience(),
             timestamp_mode: self.timing.mode(),
             live: self.is_live().then(|| self.timing.live()),
+            on_demand,
         })
     }
 
@@ -304,7 +327,7 @@ impl Settings {
     pub fn is_live(&self) -> bool {
         self.timing.is_live.unwrap_or_else(|| {
             let now = matches!(self.start(), Ok(StartSelector::Now));
-            now && self.end_timestamp.is_none() && self.checkpoint_location.is_none()
+            now && !self.archive.is_on_demand() && self.end_timestamp.is_none() && self.checkpoint_location.is_none()
         })
     }
 

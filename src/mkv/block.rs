@@ -9,7 +9,7 @@ use super::vint::{self, Head, MAX_HEAD, UNKNOWN};
 
 /// The block's flags.
 const KEYFRAME: u8 = 0x80;
-const INVISIBLE: u8 = 0x08;
+pub(super) const INVISIBLE: u8 = 0x08;
 const LACING: u8 = 0x06;
 const DISCARDABLE: u8 = 0x01;
 

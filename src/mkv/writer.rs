@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::block::Block;
+use super::block::{Block, INVISIBLE};
 use super::header::Info;
 use super::ids::Id;
 use super::pieces::Pieces;
@@ -62,18 +62,20 @@ pub fn cluster(timestamp: u64) -> Bytes {
     cluster.into()
 }
 
-/// The block's element with another relative timestamp, in ticks. New memory are only the bytes up to it; the others
-/// are shared.
+/// The block's element with another relative timestamp, in ticks, and marked where the block was made invisible. New
+/// memory are only the bytes up to that; the others are shared.
 pub fn block_with_relative_timestamp(block: &Block, relative: i16) -> Pieces {
     /// The checksum of a BlockGroup, its ID and size, which stands first in it if at all.
     const CRC_32: [u8; 2] = [0xBF, 0x84];
     /// What stands before the timestamp in a BlockGroup may be large.
     const FAR: usize = 64;
 
-    if relative == block.relative_timestamp {
+    let at = block.relative_timestamp_offset();
+    let flags = block.element.slice(at + 2..at + 3).iter().find_map(|piece| piece.first().copied());
+    let hidden = flags.filter(|flags| block.invisible && flags & INVISIBLE == 0).map(|flags| flags | INVISIBLE);
+    if relative == block.relative_timestamp && hidden.is_none() {
         return block.element.clone();
     }
-    let at = block.relative_timestamp_offset();
     let mut pieces = Vec::with_capacity(block.element.piece_count() + 2);
     let mut start = BytesMut::new();
     let near = block.element.slice(0..at.min(FAR));
@@ -91,8 +93,9 @@ pub fn block_with_relative_timestamp(block: &Block, relative: i16) -> Pieces {
         pieces.extend(block.element.slice(FAR..at).iter().cloned());
     }
     start.extend_from_slice(&relative.to_be_bytes());
+    start.extend(hidden);
     pieces.push(start.freeze());
-    let rest = block.element.slice(at + 2..block.element.len());
+    let rest = block.element.slice(at + 2 + usize::from(hidden.is_some())..block.element.len());
     pieces.extend(rest.iter().filter(|piece| !piece.is_empty()).cloned());
     pieces.into()
 }

@@ -74,14 +74,11 @@ impl ContainerWriter {
             (cluster, relative)
         });
 
-        let element = if relative == block.relative_timestamp {
-            block.element.clone()
-        } else {
-            writer::block_with_relative_timestamp(block, relative)
-        };
-        let mut buffer = buffer::from_pieces(element);
+        let mut buffer = buffer::from_pieces(writer::block_with_relative_timestamp(block, relative));
         // Reading can begin at a cluster only, so that no block stands for itself.
-        buffer::stamp(&mut buffer, Some(timed.pts), timed.duration(), gst::BufferFlags::DELTA_UNIT);
+        let mut flags = gst::BufferFlags::DELTA_UNIT;
+        flags.set(gst::BufferFlags::DECODE_ONLY, block.invisible);
+        buffer::stamp(&mut buffer, Some(timed.pts), timed.duration(), flags);
         if self.captured {
             buffer::capture_time(&mut buffer, &self.unix_time, timed.capture_time, timed.duration());
         }

@@ -1,6 +1,7 @@
 //! kvssrc in real pipelines, against the emulator over real sockets.
 
 mod announcements;
+mod archive;
 mod body;
 mod chain;
 mod changes;
@@ -22,6 +23,7 @@ mod queries;
 mod range;
 mod relay;
 mod secrets;
+mod seek;
 mod shutdown;
 mod statistics;
 mod support;

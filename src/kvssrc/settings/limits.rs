@@ -15,8 +15,13 @@ pub(super) struct Limits {
     read_timeout: u64,
     idle_timeout: u64,
     retry_timeout: i64,
-    max_buffered_bytes: u32,
+    /// Unless it was set, the playback mode decides.
+    max_buffered_bytes: Option<u32>,
 }
+
+/// How much is read ahead of one connection, and of a range of the archive, in bytes.
+const BUFFERED_LIVE: u32 = 4 << 20;
+const BUFFERED_ON_DEMAND: u32 = 24 << 20;
 
 impl Default for Limits {
     fn default() -> Self {
@@ -25,7 +30,7 @@ impl Default for Limits {
             read_timeout: 30_000,
             idle_timeout: 0,
             retry_timeout: -1,
-            max_buffered_bytes: 4 << 20,
+            max_buffered_bytes: None,
         }
     }
 }
@@ -94,9 +99,12 @@ impl Limits {
                 .build(),
             glib::ParamSpecUInt::builder("max-buffered-bytes")
                 .nick("Maximum buffered bytes")
-                .blurb("How much is read ahead of a pipeline that is paused or slow, in bytes")
+                .blurb(
+                    "How much is read ahead of a pipeline that is paused or slow, in bytes, over all connections \
+                     (default: 4 MiB, and 24 MiB on demand)",
+                )
                 .minimum(1)
-                .default_value(default.max_buffered_bytes)
+                .default_value(BUFFERED_LIVE)
                 .mutable_ready()
                 .build(),
         ]
@@ -109,7 +117,7 @@ impl Limits {
             "read-timeout" => value.get().map(|value| self.read_timeout = value).is_ok(),
             "idle-timeout" => value.get().map(|value| self.idle_timeout = value).is_ok(),
             "retry-timeout" => value.get().map(|value| self.retry_timeout = value).is_ok(),
-            "max-buffered-bytes" => value.get().map(|value| self.max_buffered_bytes = value).is_ok(),
+            "max-buffered-bytes" => value.get().map(|value| self.max_buffered_bytes = Some(value)).is_ok(),
             _ => return None,
         })
     }
@@ -121,7 +129,7 @@ impl Limits {
             "read-timeout" => self.read_timeout.to_value(),
             "idle-timeout" => self.idle_timeout.to_value(),
             "retry-timeout" => self.retry_timeout.to_value(),
-            "max-buffered-bytes" => self.max_buffered_bytes.to_value(),
+            "max-buffered-bytes" => self.max_buffered_bytes.unwrap_or(BUFFERED_LIVE).to_value(),
             _ => return None,
         })
     }
@@ -134,8 +142,9 @@ impl Limits {
         Duration::from_millis(self.read_timeout)
     }
 
-    pub fn max_buffered_bytes(&self) -> usize {
-        usize::try_from(self.max_buffered_bytes).unwrap_or(usize::MAX)
+    pub fn max_buffered_bytes(&self, on_demand: bool) -> usize {
+        let default = if on_demand { BUFFERED_ON_DEMAND } else { BUFFERED_LIVE };
+        usize::try_from(self.max_buffered_bytes.unwrap_or(default)).unwrap_or(usize::MAX)
     }
 
     pub fn patience(&self) -> Patience {

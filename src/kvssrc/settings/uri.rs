@@ -237,7 +237,7 @@ mod tests {
             ("kvs:arn:aws:s3:::bucket", "arn:aws:s3"),
         ] {
             let mut settings = set("kvs://before?latency=7").unwrap();
-            let error = settings.set_uri(uri).unwrap_err().to_string();
+            let error = settings.set_uri(uri).expect_err(uri).to_string();
             assert!(error.contains(names), "{uri}: {error}");
             assert_eq!(settings.uri().as_deref(), Some("kvs://before?latency=7"));
         }

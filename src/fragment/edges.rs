@@ -1,0 +1,390 @@
+//! The exact edges of a range: which frames lie in it, and which others they cannot be decoded without.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::{Clock, Fragment, Output, TimedBlock, UnixTime};
+use crate::mkv::TrackKind;
+
+/// How much earlier than the range time is anchored, in ns, so that no frame that is needed lies before 0: more than two
+/// maximal fragments ([quotas](https://docs.aws.amazon.com/kinesisvideostreams/latest/dg/limits.html)).
+const ANCHOR: i64 = 30_000_000_000;
+
+/// Where reading begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Snap {
+    /// Where it was asked to; what is before is only decoded.
+    #[default]
+    Exact,
+    /// With the keyframe before that.
+    Keyframe,
+}
+
+/// What is known once the first frames are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opening {
+    /// By how many ns presentation times are later than the distance from the range's beginning.
+    pub lead: u64,
+    /// How far from the range's beginning the first frame to be shown may lie, in ns.
+    pub start: u64,
+}
+
+/// Cuts frames to a range, all moments in ns since 1970.
+///
+/// Frames before the range that its first video frames need come from their keyframe on, and frames behind it where one
+/// that follows them needs them; both are invisible. Presentation time is the distance from `origin`, and as much more
+/// as the frames before it take.
+#[derive(Debug)]
+pub struct Edges {
+    clock: Clock,
+    origin: i64,
+    start: i64,
+    end: i64,
+    snap: Snap,
+    keyframes_only: bool,
+    state: State,
+    opening: Option<Opening>,
+    lead: i64,
+    fragment: Option<Arc<Fragment>>,
+    /// Video behind the end that a frame before it may still need.
+    past: Vec<TimedBlock>,
+    ready: VecDeque<Output>,
+}
+
+#[derive(Debug)]
+enum State {
+    /// It is not known yet what the first frames need.
+    Before {
+        held: Vec<Held>,
+        /// The video tracks whose first frame of the range has come.
+        begun: Vec<usize>,
+        inside: bool,
+    },
+    Inside,
+}
+
+/// Something that goes out once the first frames are known.
+#[derive(Debug)]
+enum Held {
+    Start(Arc<Fragment>),
+    /// A block at a time of the range's clock.
+    Block(Box<TimedBlock>, i64, bool),
+}
+
+impl Edges {
+    /// The frames from `start` to `end` of a range that begins at `origin`.
+    pub fn new(clock: Clock, origin: i64, start: i64, end: i64) -> Self {
+        Self {
+            clock,
+            origin,
+            start,
+            end,
+            snap: Snap::default(),
+            keyframes_only: false,
+            state: State::Before { held: Vec::new(), begun: Vec::new(), inside: false },
+            opening: None,
+            lead: 0,
+            fragment: None,
+            past: Vec::new(),
+            ready: VecDeque::new(),
+        }
+    }
+
+    /// Where to begin, and whether only keyframes of video are wanted at all.
+    pub fn snap(mut self, snap: Snap, keyframes_only: bool) -> Self {
+        self.snap = snap;
+        self.keyframes_only = keyframes_only;
+        self
+    }
+
+    /// The moment that the frames that come in here must have for presentation time 0.
+    pub fn anchor(&self) -> i64 {
+        self.origin.saturating_sub(ANCHOR)
+    }
+
+    /// Takes in what was read.
+    pub fn push(&mut self, output: Output) {
+        match output {
+            Output::Start(fragment) => {
+                self.past.clear();
+                self.fragment = Some(Arc::clone(&fragment));
+                match &mut self.state {
+                    State::Before { held, .. } => held.push(Held::Start(fragment)),
+                    State::Inside => self.ready.push_back(Output::Start(fragment)),
+                }
+            }
+            Output::Block(block) => self.push_block(block),
+            Output::End(end) => {
+                // A track that is silent for longer than a fragment keeps no other one waiting.
+                if matches!(self.state, State::Before { inside: true, .. }) {
+                    self.open();
+                }
+                if matches!(self.state, State::Inside) {
+                    self.ready.push_back(Output::End(end));
+                }
+            }
+            Output::RangeEnd => {}
+        }
+    }
+
+    /// What goes out next.
+    pub fn pop(&mut self) -> Option<Output> {
+        self.ready.pop_front()
+    }
+
+    /// Nothing follows.
+    pub fn finish(&mut self) {
+        if matches!(self.state, State::Before { inside: true, .. }) {
+            self.open();
+        }
+    }
+
+    /// What is known of the beginning, once, before the first frame goes out.
+    pub fn take_opening(&mut self) -> Option<Opening> {
+        self.opening.take()
+    }
+
+    fn push_block(&mut self, mut block: TimedBlock) {
+        let Some(fragment) = &self.fragment else { return };
+        let begin = match self.clock {
+            Clock::Producer => fragment.producer_timestamp,
+            Clock::Server => fragment.server_timestamp,
+        };
+        let begin = begin.map_or(fragment.start(), UnixTime::nanoseconds);
+        let time = begin.saturating_add(block.capture_time.saturating_sub(fragment.start()));
+        let tracks = &fragment.header.tracks.tracks;
+        let is_video = |index: usize| tracks.get(index).is_some_and(|track| matches!(track.kind, TrackKind::Video(_)));
+        let video = block.track.is_some_and(is_video);
+        let video_tracks: Vec<usize> = (0..tracks.len()).filter(|index| is_video(*index)).collect();
+        if self.keyframes_only && !video_tracks.is_empty() && !(video && block.block.keyframe) {
+            return;
+        }
+        if time >= self.end {
+            if video && matches!(self.state, State::Inside) {
+                block.block.invisible = true;
+                self.past.push(block);
+            }
+            return;
+        }
+        let track = block.track;
+        match &mut self.state {
+            State::Inside => {
+                if video && !self.past.is_empty() {
+                    let (needed, others) = self.past.drain(..).partition(|past| past.track == track);
+                    self.past = others;
+                    let needed: Vec<TimedBlock> = needed;
+                    for past in needed {
+                        self.give(past);
+                    }
+                }
+                // A frame that is shown before the beginning, behind one in decoding order that is not.
+                if video && self.snap == Snap::Exact {
+                    hide_before(&mut block, time, self.start);
+                }
+                if video || time >= self.start || self.snap == Snap::Keyframe {
+                    self.give(block);
+                }
+            }
+            State::Before { held, begun, inside } => {
+                let of_track = |held: &Held| matches!(held, Held::Block(block, ..) if block.track == track);
+                let first = video && !track.is_some_and(|track| begun.contains(&track));
+                if first && block.block.keyframe {
+                    held.retain(|held| !of_track(held));
+                }
+                let early = time < self.start;
+                if early && (!video && self.snap == Snap::Exact) {
+                    return;
+                }
+                if early && video && !block.block.keyframe && !held.iter().any(of_track) {
+                    return;
+                }
+                held.push(Held::Block(Box::new(block), time, video));
+                if !early {
+                    *inside = true;
+                    begun.extend(track.filter(|_| first));
+                    if video_tracks.iter().all(|track| begun.contains(track)) {
+                        self.open();
+                    }
+                }
+            }
+        }
+    }
+
+    /// What was held goes out.
+    fn open(&mut self) {
+        let State::Before { held, .. } = std::mem::replace(&mut self.state, State::Inside) else { return };
+        let video_start = held.iter().filter_map(|held| match held {
+            Held::Block(_, time, true) => Some(*time),
+            _ => None,
+        });
+        let video_start = video_start.min().unwrap_or(self.start);
+        if self.snap == Snap::Keyframe {
+            self.start = self.start.min(video_start);
+        }
+        self.lead = self.origin.saturating_sub(video_start).max(0);
+        self.opening = Some(Opening {
+            lead: u64::try_from(self.lead).unwrap_or(0),
+            start: u64::try_from(self.start.saturating_sub(self.origin)).unwrap_or(0),
+        });
+        let mut fragment = None;
+        for held in held {
+            match held {
+                Held::Start(start) => fragment = Some(start),
+                Held::Block(mut block, time, video) => {
+                    if !video && time < self.start {
+                        continue;
+                    }
+                    if let Some(fragment) = fragment.take() {
+                        self.ready.push_back(Output::Start(fragment));
+                    }
+                    hide_before(&mut block, time, self.start);
+                    self.give(*block);
+                }
+            }
+        }
+        if let Some(fragment) = fragment {
+            self.ready.push_back(Output::Start(fragment));
+        }
+    }
+
+    fn give(&mut self, mut block: TimedBlock) {
+        let earlier = u64::try_from(ANCHOR.saturating_sub(self.lead)).unwrap_or(0);
+        block.pts = block.pts.saturating_sub(earlier);
+        self.ready.push_back(Output::Block(block));
+    }
+}
+
+/// Makes a block invisible that begins before the start, and no longer than up to there: timestamps are rounded to ms and
+/// durations are not, so that a sliver of the last one would be shown else.
+fn hide_before(block: &mut TimedBlock, time: i64, start: i64) {
+    let left = u64::try_from(start.saturating_sub(time)).unwrap_or(0);
+    if left > 0 {
+        block.block.invisible = true;
+        block.frame_duration = block.frame_duration.map(|duration| duration.min(left));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fragment::{FrameReader, Range, TimestampMode};
+
+    const MS: i64 = 1_000_000;
+
+    /// An element with its size in 8 bytes.
+    fn element(id: &[u8], data: &[u8]) -> Vec<u8> {
+        let size = (data.len() as u64 | 1 << 56).to_be_bytes();
+        [id, &size, data].concat()
+    }
+
+    /// One fragment of this producer timestamp, in ms: video in track 1, audio in track 2.
+    fn body(timestamp: i64, frames: &[(u8, i16, bool)]) -> Vec<u8> {
+        let track = |number: u8, kind: u8| {
+            let fields = [element(&[0xD7], &[number]), element(&[0x83], &[kind]), element(&[0x86], b"V_TEST")];
+            element(&[0xAE], &fields.concat())
+        };
+        let tag = |name: &str, value: String| {
+            let pair = [element(&[0x45, 0xA3], name.as_bytes()), element(&[0x44, 0x87], value.as_bytes())];
+            element(&[0x67, 0xC8], &pair.concat())
+        };
+        let two = frames.iter().any(|(track, ..)| *track == 2);
+        let tracks = [track(1, 1), if two { track(2, 2) } else { Vec::new() }].concat();
+        let seconds = format!("{}.{:03}", timestamp / 1000, timestamp % 1000);
+        let tags = [
+            tag("AWS_KINESISVIDEO_FRAGMENT_NUMBER", "1".to_owned()),
+            tag("AWS_KINESISVIDEO_PRODUCER_TIMESTAMP", seconds),
+        ];
+        let blocks = frames.iter().flat_map(|(track, time, keyframe)| {
+            let [high, low] = time.to_be_bytes();
+            element(&[0xA3], &[0x80 | track, high, low, if *keyframe { 0x80 } else { 0 }, 7])
+        });
+        [
+            element(&[0x1A, 0x45, 0xDF, 0xA3], &element(&[0x42, 0x82], b"matroska")),
+            vec![0x18, 0x53, 0x80, 0x67, 0x01, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF],
+            element(&[0x16, 0x54, 0xAE, 0x6B], &tracks),
+            element(&[0x12, 0x54, 0xC3, 0x67], &element(&[0x73, 0x73], &tags.concat())),
+            element(&[0x1F, 0x43, 0xB6, 0x75], &[element(&[0xE7], &[0]), blocks.collect()].concat()),
+        ]
+        .concat()
+    }
+
+    /// Reads frames of (track, ms, keyframe) in one fragment at 100 s with a video track 1 and an audio track 2; what comes
+    /// out is (track, presentation time in ms, invisible).
+    fn cut(frames: &[(u8, i16, bool)], start: i64, end: i64, snap: Snap) -> (Vec<(u64, i64, bool)>, Option<Opening>) {
+        let at = |ms: i64| (100_000 + ms) * MS;
+        let mut edges = Edges::new(Clock::Producer, at(start), at(start), at(end)).snap(snap, false);
+        let mut reader = FrameReader::new(Range::default());
+        reader.anchor(TimestampMode::Producer, edges.anchor());
+        reader.push(body(100_000, frames).into());
+        while let Some(output) = reader.next().unwrap() {
+            edges.push(output);
+        }
+        edges.finish();
+        let opening = edges.take_opening();
+        let mut found = Vec::new();
+        while let Some(output) = edges.pop() {
+            if let Output::Block(block) = output {
+                let ms = i64::try_from(block.pts).unwrap() / MS;
+                found.push((block.block.track, ms, block.block.invisible));
+            }
+        }
+        (found, opening)
+    }
+
+    /// A keyframe each 200 ms, a frame each 40 ms, and audio each 50 ms.
+    fn frames() -> Vec<(u8, i16, bool)> {
+        let video = (0..20).map(|frame| (1, frame * 40, frame % 5 == 0));
+        let mut all: Vec<_> = video.chain((0..16).map(|frame| (2, frame * 50, true))).collect();
+        all.sort_by_key(|(_, time, _)| *time);
+        all
+    }
+
+    #[test]
+    fn what_the_first_frame_needs_comes_before_it_unseen() {
+        let (found, opening) = cut(&frames(), 300, 400, Snap::Exact);
+        // The keyframe lies at 200 ms, 100 ms before the range.
+        assert_eq!(opening, Some(Opening { lead: 100_000_000, start: 0 }));
+        let video: Vec<_> = found.iter().filter(|(track, ..)| *track == 1).map(|frame| (frame.1, frame.2)).collect();
+        assert_eq!(video, [(0, true), (40, true), (80, true), (120, false), (160, false)]);
+        let audio: Vec<_> = found.iter().filter(|(track, ..)| *track == 2).map(|frame| (frame.1, frame.2)).collect();
+        assert_eq!(audio, [(100, false), (150, false)]);
+    }
+
+    #[test]
+    fn a_range_that_begins_with_a_keyframe_needs_nothing_else() {
+        let (found, opening) = cut(&frames(), 200, 300, Snap::Exact);
+        assert_eq!(opening, Some(Opening { lead: 0, start: 0 }));
+        let expected = [(1, 0, false), (2, 0, false), (1, 40, false), (2, 50, false), (1, 80, false)];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_snapped_range_begins_with_all_tracks_at_the_keyframe() {
+        let (found, opening) = cut(&frames(), 300, 400, Snap::Keyframe);
+        assert_eq!(opening, Some(Opening { lead: 100_000_000, start: 0 }));
+        assert_eq!(found.iter().filter(|(track, ..)| *track == 1).count(), 5);
+        assert_eq!(found.iter().filter(|(track, ..)| *track == 2).count(), 4);
+        assert!(found.iter().all(|(_, _, invisible)| !invisible));
+    }
+
+    #[test]
+    fn what_the_last_frames_need_comes_though_it_lies_behind_the_end() {
+        // Decoding order: the frame at 120 ms is needed by those at 40 and 80 ms, the one at 240 ms by none of the range.
+        let frames = [
+            (1, 0, true),
+            (1, 120, false),
+            (1, 40, false),
+            (1, 80, false),
+            (1, 240, false),
+            (1, 160, false),
+            (1, 200, false),
+        ];
+        let (found, _) = cut(&frames, 0, 100, Snap::Exact);
+        assert_eq!(found, [(1, 0, false), (1, 120, true), (1, 40, false), (1, 80, false)]);
+    }
+
+    #[test]
+    fn nothing_of_a_fragment_outside_the_range_comes() {
+        assert_eq!(cut(&frames(), 5000, 6000, Snap::Exact), (Vec::new(), None));
+    }
+}

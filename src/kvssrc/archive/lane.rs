@@ -1,0 +1,210 @@
+//! One connection after the other, fetching what the board deals.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::board::{Board, Wanted};
+use super::patience::Attempts;
+use crate::aws::{self, Archive, Body, Recovery};
+use crate::fragment::{FragmentNumber, Piece, Splitter};
+
+/// Fetches until there is nothing more to fetch, or a call fails for good.
+pub async fn run(lane: usize, archive: Archive, attempts: Attempts, board: Arc<Board>) {
+    let mut lane = Lane { lane, archive, attempts, board, left: VecDeque::new(), alone: false };
+    while let Some(wanted) = lane.board.claim(lane.lane).await {
+        lane.left = wanted.into();
+        lane.alone = false;
+        while !lane.left.is_empty() {
+            if let Err(error) = lane.fetch().await {
+                return lane.board.fail(error);
+            }
+        }
+    }
+}
+
+struct Lane {
+    lane: usize,
+    archive: Archive,
+    attempts: Attempts,
+    board: Arc<Board>,
+    /// What is still to be fetched, in order.
+    left: VecDeque<Wanted>,
+    /// The first of them failed before, and is fetched alone.
+    alone: bool,
+}
+
+/// How a body ended.
+enum Ended {
+    Cleanly,
+    /// The bytes broke off, or are no Matroska; for an error of the connection there is one to report.
+    Broken(Option<aws::Error>, String),
+    /// The service could not give this fragment.
+    Refused(Option<FragmentNumber>, String),
+}
+
+impl Lane {
+    /// Makes one call and fills the board with what it brings.
+    async fn fetch(&mut self) -> Result<(), aws::Error> {
+        self.board.room(self.lane).await;
+        let count = if self.alone { 1 } else { self.left.len() };
+        let numbers: Vec<FragmentNumber> = self.left.iter().take(count).map(|wanted| wanted.number.clone()).collect();
+        let body = match self.archive.get(&numbers).await {
+            Ok(body) => body,
+            // One of them is a number that the service does not know.
+            Err(error) if error.recovery() == Recovery::StartElsewhere => {
+                if self.alone {
+                    self.miss_first(error.to_string());
+                } else {
+                    self.alone = true;
+                }
+                return Ok(());
+            }
+            Err(error) => return self.wait(Some(error)).await,
+        };
+        let before = self.left.len();
+        let ended = self.read(body).await;
+        let progressed = self.left.len() < before;
+        if progressed {
+            self.attempts.succeeded();
+        }
+        let asked_for_more = before.saturating_sub(self.left.len()) < count;
+        match ended {
+            Ended::Cleanly if !asked_for_more => self.alone = false,
+            // Behind a fragment that it does not have, the service may end the body.
+            Ended::Cleanly if progressed => self.alone = false,
+            Ended::Cleanly if self.alone => self.miss_first("the service sent nothing of it".to_owned()),
+            Ended::Cleanly => self.alone = true,
+            Ended::Broken(Some(error), _) => {
+                self.alone = true;
+                if !progressed {
+                    return self.wait(Some(error)).await;
+                }
+            }
+            Ended::Broken(None, reason) if self.alone && !progressed => self.miss_first(reason),
+            Ended::Broken(None, _) => self.alone = true,
+            Ended::Refused(number, reason) => {
+                let is_it = |wanted: &Wanted| number.as_ref().is_some_and(|number| *number == wanted.number);
+                if let Some(wanted) = self.left.iter().position(is_it).and_then(|index| self.left.remove(index)) {
+                    self.left.push_front(wanted);
+                }
+                if self.alone && !progressed {
+                    self.miss_first(reason);
+                } else {
+                    self.alone = true;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn wait(&mut self, error: Option<aws::Error>) -> Result<(), aws::Error> {
+        let delay = match &error {
+            Some(error) => self.attempts.failed(error),
+            None => self.attempts.pause(),
+        };
+        match (delay, error) {
+            (Some(delay), _) => tokio::time::sleep(delay).await,
+            (None, Some(error)) => return Err(error),
+            (None, None) => {}
+        }
+        Ok(())
+    }
+
+    /// Reads a body to its end, or to what cannot be read.
+    async fn read(&mut self, mut body: Body) -> Ended {
+        let (mut splitter, mut held) = (Splitter::new(), 0_u64);
+        let ended = loop {
+            self.board.room(self.lane).await;
+            let (piece, ended) = match body.next().await {
+                Ok(Some(bytes)) => {
+                    let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+                    self.board.read(size);
+                    held = held.saturating_add(size);
+                    splitter.push(bytes);
+                    (splitter.next(), None)
+                }
+                Ok(None) => (splitter.finish(), Some(Ended::Cleanly)),
+                Err(error) => (Ok(None), Some(Ended::Broken(Some(error), String::new()))),
+            };
+            let mut piece = piece;
+            let stopped = loop {
+                match piece {
+                    Ok(Some(found)) => {
+                        if let Some(refused) = self.place(found, &mut held) {
+                            break Some(refused);
+                        }
+                        if ended.is_some() {
+                            break None;
+                        }
+                        piece = splitter.next();
+                    }
+                    Ok(None) => break None,
+                    // A body that ends cleanly in the middle of an element was cut as well.
+                    Err(error) => break Some(Ended::Broken(None, error.to_string())),
+                }
+            };
+            if let Some(ended) = stopped.or(ended) {
+                break ended;
+            }
+        };
+        self.board.drop_bytes(held);
+        ended
+    }
+
+    /// Puts a piece on the board, which takes its bytes over; what is wrong where nothing behind it can be trusted.
+    fn place(&mut self, piece: Piece, held: &mut u64) -> Option<Ended> {
+        match piece {
+            Piece::Whole(stored) => {
+                let wanted = self.position(&stored.number).and_then(|index| self.left.remove(index));
+                match wanted {
+                    Some(wanted) => {
+                        *held = held.saturating_sub(stored.size);
+                        self.board.fill(wanted.place, stored);
+                    }
+                    None => self.forget(stored.size, held),
+                }
+                None
+            }
+            Piece::Failed { number, id, reason, size } => {
+                self.forget(size, held);
+                let text = format!("{reason} ({id})");
+                let index = number.as_ref().and_then(|number| self.position(number));
+                match index.and_then(|index| is_gone(&id, &reason).then(|| self.left.remove(index)).flatten()) {
+                    Some(wanted) => {
+                        self.board.miss(wanted.place, text);
+                        None
+                    }
+                    None => Some(Ended::Refused(number, text)),
+                }
+            }
+            Piece::Nothing(size) => {
+                self.forget(size, held);
+                None
+            }
+        }
+    }
+
+    fn forget(&self, size: u64, held: &mut u64) {
+        *held = held.saturating_sub(size);
+        self.board.drop_bytes(size);
+    }
+
+    fn position(&self, number: &FragmentNumber) -> Option<usize> {
+        self.left.iter().position(|wanted| wanted.number == *number)
+    }
+
+    fn miss_first(&mut self, reason: String) {
+        self.alone = false;
+        if let Some(wanted) = self.left.pop_front() {
+            self.board.miss(wanted.place, reason);
+        }
+    }
+}
+
+/// Whether the archive has no such fragment, so that it is in vain to ask again.
+///
+/// See `GetMediaForFragmentList` in the
+/// [API reference](https://docs.aws.amazon.com/kinesisvideostreams/latest/dg/API_reader_GetMediaForFragmentList.html).
+fn is_gone(id: &str, code: &str) -> bool {
+    matches!(id, "3000" | "4000") || code == "FRAGMENT_NOT_FOUND"
+}
