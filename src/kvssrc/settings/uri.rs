@@ -116,8 +116,9 @@ impl Settings {
         if let Ok(text) = value.get::<Option<String>>() {
             return text;
         }
-        if value.get::<Option<gst::Structure>>().is_ok_and(|structure| structure.is_none()) {
-            return None;
+        // None is the default, and cannot be written.
+        if let Ok(structure) = value.get::<Option<gst::Structure>>() {
+            return structure.and_then(|_| value.serialize().ok()).map(String::from);
         }
         if value.serialize().ok() == property.default_value().serialize().ok() {
             return None;
