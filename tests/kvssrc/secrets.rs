@@ -1,4 +1,4 @@
-//! No secret is seen: not in pipeline graphs, not in the debug log at its highest level, not in any error.
+//! No secret is seen: not in pipeline graphs, stats, URI or messages, not in the debug log at its highest level.
 
 use std::process::Command;
 use std::time::Duration;
@@ -30,12 +30,16 @@ fn run(run: &Value) {
     source.link(&sink).unwrap();
     let bus = pipeline.bus().unwrap();
     let _ = pipeline.set_state(gst::State::Playing);
-    let types = [gst::MessageType::Eos, gst::MessageType::Error];
-    let message = bus.timed_pop_filtered(PATIENCE, &types).expect("the pipeline hangs");
+    let message = loop {
+        let message = bus.timed_pop(PATIENCE).expect("the pipeline hangs");
+        println!("{message:?}");
+        if matches!(message.type_(), gst::MessageType::Eos | gst::MessageType::Error) {
+            break message;
+        }
+    };
     println!("{}", pipeline.debug_to_dot_data(gst::DebugGraphDetails::all()));
-    if let gst::MessageView::Error(error) = message.view() {
-        println!("{error:?}");
-    }
+    println!("{}", source.property::<gst::Structure>("stats"));
+    println!("{:?}", source.property::<Option<String>>("uri"));
     assert_eq!(message.type_() == gst::MessageType::Eos, run["succeeds"].as_bool().unwrap(), "{run}: {message:?}");
     pipeline.set_state(gst::State::Null).unwrap();
 }
