@@ -40,6 +40,23 @@ fn uridecodebin3_decodes_a_uri() {
     printed(launch.args(["uridecodebin3", &uri, "!", "videoconvert", "!", "fakesink"]));
 }
 
+/// Bins that choose their elements by themselves, and which demuxer they chose.
+#[test]
+fn playbin3_and_urisourcebin_plug_kvsdemux() {
+    let Some(emulator) = pictures() else { return };
+    let uri = format!("uri=kvs://{STREAM}?{RANGE}");
+    for line in [
+        &["playbin3", &uri, "video-sink=fakesink", "audio-sink=fakesink"][..],
+        &["urisourcebin", &uri, "parse-streams=true", "!", "fakesink"],
+    ] {
+        let mut launch = command("gst-launch-1.0", &emulator);
+        launch.env("GST_DEBUG", "GST_ELEMENT_FACTORY:4").env("GST_DEBUG_NO_COLOR", "1");
+        let (_, log) = printed(launch.args(line));
+        assert!(log.contains("creating element \"kvsdemux\""), "{line:?}: {log}");
+        assert!(!log.contains("creating element \"matroskademux\""), "{line:?}: {log}");
+    }
+}
+
 #[test]
 fn an_arn_is_a_uri_too() {
     let emulator = emulator_with_body(body(&[Fragment::audio(0, 10)]));
