@@ -1,6 +1,7 @@
 //! BaseSrc and PushSrc virtual methods: wiring, and waiting that a flush can end.
 
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use gst::glib;
@@ -35,8 +36,8 @@ pub struct KvsSrc {
     statistics: Arc<Statistics>,
     /// The range of the archive that is read, while the element is started.
     range: Mutex<Option<Arc<archive::Range>>>,
-    /// Those of the seek at hand.
-    seek_flags: Mutex<gst::SeekFlags>,
+    /// The seeks at hand, each of the thread that asks for it.
+    seeks: Mutex<Vec<(ThreadId, gst::Event)>>,
     /// Whether the streaming thread has to let go of whatever it waits for.
     flushing: watch::Sender<bool>,
 }
@@ -82,7 +83,7 @@ impl ObjectSubclass for KvsSrc {
             state: Mutex::default(),
             statistics: Arc::default(),
             range: Mutex::default(),
-            seek_flags: Mutex::new(gst::SeekFlags::empty()),
+            seeks: Mutex::default(),
             flushing: watch::Sender::new(false),
         }
     }
@@ -132,6 +133,10 @@ impl ElementImpl for KvsSrc {
             self.obj().set_live(live);
         }
         self.parent_change_state(transition)
+    }
+
+    fn send_event(&self, event: gst::Event) -> bool {
+        self.while_seeking(&event.clone(), || self.parent_send_event(event))
     }
 
     fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
@@ -257,16 +262,26 @@ impl BaseSrcImpl for KvsSrc {
         lock(&self.range).as_ref().is_some_and(|range| range.duration().is_some())
     }
 
-    /// Begins another reading where the segment says. What was read before is over: nothing reads it meanwhile.
+    /// Begins another reading where the seek says. What was read before is over: nothing reads it meanwhile.
     fn do_seek(&self, segment: &mut gst::Segment) -> bool {
         let Some(range) = lock(&self.range).clone() else { return self.parent_do_seek(segment) };
-        let flags = std::mem::replace(&mut *lock(&self.seek_flags), gst::SeekFlags::empty());
-        let position = range.seek(segment, flags);
+        let thread = thread::current().id();
+        let seek = lock(&self.seeks).iter().rfind(|(asking, _)| *asking == thread).map(|(_, seek)| seek.clone());
+        let seek = seek.as_ref().and_then(|seek| match seek.view() {
+            gst::EventView::Seek(seek) => Some(seek),
+            _ => None,
+        });
+        let reached = match &*lock(&self.state) {
+            State::Reading(reading) => reading.reached(),
+            _ => None,
+        };
+        let playing = archive::Playing { segment: self.obj().segment(), reached };
+        let position = range.seek(segment, seek, &playing);
         gst::debug!(CAT, imp = self, "Seeking to {segment:?}: {}", position.is_some());
         let mut state = lock(&self.state);
         let before = match (position, &*state) {
             // The first of all, before the beginning of the range is known, is none.
-            (None, State::Positioned(..)) if segment.rate() > 0.0 => return true,
+            (None, State::Positioned(..)) if seek.is_none() => return true,
             (None, _) | (Some(_), State::Stopped) => return false,
             (Some(position), _) => std::mem::replace(&mut *state, State::Positioned(range, Box::new(position))),
         };
@@ -277,11 +292,7 @@ impl BaseSrcImpl for KvsSrc {
     }
 
     fn event(&self, event: &gst::Event) -> bool {
-        if let gst::EventView::Seek(seek) = event.view() {
-            // The segment that the base class makes of it does not tell them all.
-            *lock(&self.seek_flags) = seek.get().1;
-        }
-        self.parent_event(event)
+        self.while_seeking(event, || self.parent_event(event))
     }
 
     /// Caps are set when the first header is known, see [`KvsSrc::negotiate_fragment`].
@@ -293,6 +304,7 @@ impl BaseSrcImpl for KvsSrc {
 impl PushSrcImpl for KvsSrc {
     fn create(&self, _buffer: Option<&mut gst::BufferRef>) -> Result<CreateSuccess, gst::FlowError> {
         let mut session = self.take_session()?;
+        session.passed(|| self.obj().segment().downcast_ref::<gst::ClockTime>()?.position());
         let next = self.next_buffer(&mut session);
         let over = match &next {
             Ok(_) | Err(Stop::Flushing) => None,
@@ -302,9 +314,10 @@ impl PushSrcImpl for KvsSrc {
         let state = if over.is_some() { State::Ended } else { State::Reading(session) };
         over.into_iter().flatten().for_each(|notice| self.tell(&notice));
         *lock(&self.state) = state;
-        next.map(CreateSuccess::NewBuffer).map_err(|stop| match stop {
+        next.map_err(|stop| match stop {
             Stop::Flushing => gst::FlowError::Flushing,
             Stop::End => {
+                self.complete_segment();
                 let (fragments, frames, bytes, reconnects) = self.statistics.totals();
                 gst::info!(
                     CAT,
@@ -319,6 +332,34 @@ impl PushSrcImpl for KvsSrc {
 }
 
 impl KvsSrc {
+    /// Does something with an event that may be a seek, which [`do_seek`](BaseSrcImpl::do_seek) then knows: the segment
+    /// that the base class makes of it does not tell all.
+    fn while_seeking(&self, event: &gst::Event, work: impl FnOnce() -> bool) -> bool {
+        if event.type_() != gst::EventType::Seek {
+            return work();
+        }
+        let thread = thread::current().id();
+        lock(&self.seeks).push((thread, event.clone()));
+        let done = work();
+        let mut seeks = lock(&self.seeks);
+        if let Some(index) = seeks.iter().rposition(|(asking, _)| *asking == thread) {
+            seeks.remove(index);
+        }
+        done
+    }
+
+    /// A segment that ends is over to its end, also where frames end before it: what follows without a flush goes on there.
+    fn complete_segment(&self) {
+        let mut segment = self.obj().segment();
+        let Some(timed) = segment.downcast_mut::<gst::ClockTime>() else { return };
+        if timed.flags().contains(gst::SegmentFlags::SEGMENT) {
+            let end = if timed.rate() < 0.0 { timed.start() } else { timed.stop() };
+            timed.set_position(end.or(timed.position()));
+            // Fails only for a segment of another format.
+            let _ = self.obj().new_segment(&segment);
+        }
+    }
+
     /// Takes the session out of the state, opening its connection the first time.
     fn take_session(&self) -> Result<Box<Reading>, gst::FlowError> {
         let mut state = lock(&self.state);
@@ -355,10 +396,11 @@ impl KvsSrc {
         }
     }
 
-    fn next_buffer(&self, session: &mut Reading) -> Result<gst::Buffer, Stop> {
+    fn next_buffer(&self, session: &mut Reading) -> Result<CreateSuccess, Stop> {
         loop {
             match session.step()? {
-                Step::Item(Item::Buffer(buffer)) => return Ok(buffer),
+                Step::Item(Item::Buffer(buffer)) => return Ok(CreateSuccess::NewBuffer(buffer)),
+                Step::Run(buffers) => return Ok(CreateSuccess::NewBufferList(buffers)),
                 Step::Item(Item::Caps(caps)) => {
                     let format = caps.structure(0).map(|structure| structure.name().as_str()).unwrap_or_default();
                     gst::info!(CAT, imp = self, "Pushing {format}");

@@ -18,6 +18,7 @@ mod lines;
 mod live;
 mod logs;
 mod loss;
+mod play;
 mod progress;
 mod queries;
 mod range;

@@ -4,14 +4,17 @@ mod board;
 mod lane;
 mod lister;
 mod patience;
+mod seek;
 mod session;
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::settings::{OnDemand, Plan};
 use crate::aws::Archive;
-use crate::fragment::{Clock, Snap, UnixTime};
+use crate::fragment::{Snap, Trick, UnixTime};
+use crate::output::Kinds;
 
+pub use seek::Playing;
 pub use session::Session;
 
 /// A range, as long as the element is started. Every seek begins another reading of it.
@@ -22,15 +25,27 @@ pub struct Range {
     archive: Archive,
     /// Where it begins, in ns since 1970; that of the earliest fragment is known once one has been listed.
     beginning: OnceLock<i64>,
+    /// Start and stop that the last seek asked for: what another one leaves as it is.
+    asked: Mutex<(gst::ClockTime, Option<gst::ClockTime>)>,
+    /// What goes out of it, once that is known.
+    kinds: Mutex<Option<Kinds>>,
 }
 
 /// Where a reading begins and ends.
 #[derive(Clone, Debug)]
 pub struct Position {
-    /// From and to where, from the range's beginning, and how it is to be played.
+    /// From and to where, from the range's beginning, and how it is to be played. Backward, it has a stop.
     pub segment: gst::FormattedSegment<gst::ClockTime>,
+    /// The keyframe that the start is moved to, or, backward, the stop.
     pub snap: Snap,
-    pub keyframes_only: bool,
+    pub trick: Trick,
+}
+
+impl Position {
+    /// Whether it is played from its stop to its start.
+    pub fn is_backward(&self) -> bool {
+        self.segment.rate() < 0.0
+    }
 }
 
 impl Range {
@@ -39,7 +54,14 @@ impl Range {
         if let Some(start) = on_demand.start {
             beginning.get_or_init(|| start.nanoseconds());
         }
-        Self { archive: Archive::new(&plan.request), beginning, on_demand, plan }
+        Self {
+            archive: Archive::new(&plan.request),
+            beginning,
+            on_demand,
+            plan,
+            asked: Mutex::default(),
+            kinds: Mutex::default(),
+        }
     }
 
     /// How long it is; `None` until that is known.
@@ -53,35 +75,21 @@ impl Range {
         let mut segment = gst::FormattedSegment::<gst::ClockTime>::new();
         segment.set_stop(self.stop(None));
         segment.set_duration(self.duration());
-        Position { segment, snap: Snap::Exact, keyframes_only: false }
+        Position { segment, snap: Snap::Exact, trick: Trick::default() }
     }
 
-    /// The place that a seek asks for, which becomes that of the segment; `None` where there is none.
-    pub fn seek(&self, segment: &mut gst::Segment, flags: gst::SeekFlags) -> Option<Position> {
-        let duration = self.duration()?;
-        let wanted = segment.downcast_mut::<gst::ClockTime>()?;
-        if wanted.rate() <= 0.0 {
-            return None;
-        }
-        let start = wanted.start().unwrap_or_default().min(duration);
-        wanted.set_start(start);
-        wanted.set_position(start);
-        wanted.set_time(start);
-        wanted.set_stop(self.stop(wanted.stop()));
-        wanted.set_duration(duration);
-        let snap = if flags.contains(gst::SeekFlags::KEY_UNIT) { Snap::Keyframe } else { Snap::Exact };
-        let keyframes_only = wanted.flags().contains(gst::SegmentFlags::TRICKMODE_KEY_UNITS);
-        Some(Position { segment: wanted.clone(), snap, keyframes_only })
+    /// What goes out, in the reading at hand.
+    fn goes_out_as(&self, kinds: Kinds) {
+        *lock(&self.kinds) = Some(kinds);
     }
 
-    /// Where to stop at the latest. By the service's clock, fragments that came in a burst are longer than the time they
-    /// came in: there, frames end the range, and the segment has no end.
-    fn stop(&self, asked: Option<gst::ClockTime>) -> Option<gst::ClockTime> {
-        match (self.on_demand.clock, asked, self.duration()) {
-            (_, None, _) if self.on_demand.clock == Clock::Server => None,
-            (_, Some(asked), Some(duration)) => Some(asked.min(duration)),
-            (_, asked, duration) => asked.or(duration),
-        }
+    fn kinds(&self) -> Option<Kinds> {
+        *lock(&self.kinds)
+    }
+
+    /// A place in the range, in ns since 1970.
+    fn moment(&self, place: gst::ClockTime) -> i64 {
+        self.beginning.get().copied().unwrap_or(0).saturating_add_unsigned(place.nseconds())
     }
 
     /// The end of the range, or of the part that a segment asks for, in ns since 1970.
@@ -92,6 +100,11 @@ impl Range {
             _ => end,
         }
     }
+}
+
+/// What a thread that panicked left behind is still whole here: every write is one assignment.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A moment in ns as ms.
