@@ -2,6 +2,7 @@
 
 mod announcements;
 mod archive;
+mod backward;
 mod body;
 mod chain;
 mod changes;

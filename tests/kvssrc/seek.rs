@@ -35,7 +35,7 @@ pub fn seek(pipeline: &Pipeline, sink: &gst_app::AppSink, flags: gst::SeekFlags,
     shown(sink)
 }
 
-fn day() -> Emulator {
+pub fn day() -> Emulator {
     serve(Emulator::builder().limits(Limits::default()), DAY / 2000)
 }
 
