@@ -223,7 +223,117 @@ impl Cut {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::fragment::edges::tests::{MS, body};
+    use crate::fragment::{FrameReader, Range, Steps, TimestampMode};
+
+    /// A frame: its track, its time in a fragment of 2 s in ms, and whether it is a keyframe.
+    type Frame = (u8, i16, bool);
+
+    /// A frame that came out: its track, when it was captured in ms, whether it is invisible, and whether it begins a run.
+    type Came = (u64, i64, bool, bool);
+
+    fn read(fragments: &[Vec<Frame>], mut cut: Cut) -> Vec<Came> {
+        let mut came = Vec::new();
+        let mut reader = FrameReader::new(Range::default());
+        let anchor = cut.anchor();
+        let backward = matches!(cut, Cut::Backward(_));
+        reader.anchor(TimestampMode::Producer, anchor);
+        let mut fragments: Vec<_> = fragments.iter().enumerate().collect();
+        if backward {
+            fragments.reverse();
+        }
+        for (index, frames) in fragments {
+            if backward {
+                reader.anchor(TimestampMode::Producer, anchor);
+            }
+            reader.push(body(100_000 + i64::try_from(index).unwrap() * 2000, frames).into());
+            while let Some(output) = reader.next().unwrap() {
+                cut.push(output);
+            }
+            if let Some(end) = reader.end_fragment() {
+                cut.push(Output::End(end));
+            }
+        }
+        cut.finish();
+        while let Some(output) = cut.pop() {
+            if let Output::Block(timed) = output {
+                let captured = timed.capture_time / MS - 100_000;
+                came.push((timed.block.track, captured, timed.block.invisible, timed.discont));
+            }
+        }
+        came
+    }
+
+    fn at(ms: i64) -> i64 {
+        (100_000 + ms) * MS
+    }
+
+    fn frames() -> impl Strategy<Value = Vec<Vec<Frame>>> {
+        let video =
+            proptest::collection::vec((Just(1_u8), (0_i16..50).prop_map(|frame| frame * 40), any::<bool>()), 0..20);
+        let audio =
+            proptest::collection::vec((Just(2_u8), (0_i16..40).prop_map(|frame| frame * 50), Just(true)), 0..10);
+        let fragment = (video, audio).prop_map(|(video, audio)| {
+            let mut all: Vec<Frame> = video.into_iter().chain(audio).collect();
+            all.sort_by_key(|frame| frame.1);
+            all
+        });
+        proptest::collection::vec(fragment, 1..5)
+    }
+
+    fn snaps() -> impl Strategy<Value = Snap> {
+        prop_oneof![Just(Snap::Exact), Just(Snap::Before), Just(Snap::After), Just(Snap::Nearest)]
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_shown_is_the_same_either_way(
+            fragments in frames(),
+            start in 0_i64..9000,
+            length in 0_i64..9000,
+        ) {
+            let (start, end) = (at(start), at(start + length));
+            let forward = read(&fragments, Cut::Forward(Edges::new(Clock::Producer, at(0), start, end)));
+            let backward =
+                read(&fragments, Cut::Backward(Backward::new(Clock::Producer, at(0), start, end, Snap::Exact)));
+            let shown = |came: &[Came]| {
+                let mut shown: Vec<_> = came.iter().filter(|came| !came.2).map(|came| (came.1, came.0)).collect();
+                shown.sort_unstable();
+                shown
+            };
+            prop_assert_eq!(shown(&backward), shown(&forward));
+            // A run is a fragment, its first frame begins it, and runs come from the last to the first.
+            for pair in backward.windows(2) {
+                let [before, after] = pair else { continue };
+                prop_assert_eq!(after.3, before.1 / 2000 != after.1 / 2000);
+                prop_assert!(after.1 / 2000 <= before.1 / 2000);
+            }
+            prop_assert!(backward.first().is_none_or(|first| first.3));
+        }
+
+        #[test]
+        fn nothing_outside_of_the_range_is_shown(
+            fragments in frames(),
+            (start, length) in (0_i64..9000, 0_i64..9000),
+            snap in snaps(),
+            (rate, thinned, without_audio) in (0.1_f64..20.0, any::<bool>(), any::<bool>()),
+        ) {
+            let (begin, end) = (at(start), at(start + length));
+            let trick = Trick { keyframes: thinned.then(|| Steps::new(rate, 0, begin)), without_audio };
+            let edges = Edges::new(Clock::Producer, at(0), begin, end).snap(snap).trick(trick, Thinning::default());
+            let turned = Backward::new(Clock::Producer, at(0), begin, end, snap).trick(trick);
+            for cut in [Cut::Forward(edges), Cut::Backward(turned)] {
+                // A keyframe before the start, or behind the end, may move it.
+                let moved = if snap == Snap::Exact { 0 } else { 10_000 };
+                for (_, time, ..) in read(&fragments, cut).iter().filter(|came| !came.2) {
+                    prop_assert!((start - moved..start + length + moved).contains(time));
+                }
+            }
+        }
+    }
 
     #[test]
     fn the_end_moves_to_the_keyframe_that_would_be_played_before_or_after() {

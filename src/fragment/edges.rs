@@ -353,11 +353,11 @@ fn hide_before(block: &mut TimedBlock, time: i64, start: i64) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::fragment::{FrameReader, Range, Steps, TimestampMode};
 
-    const MS: i64 = 1_000_000;
+    pub const MS: i64 = 1_000_000;
 
     /// An element with its size in 8 bytes.
     fn element(id: &[u8], data: &[u8]) -> Vec<u8> {
@@ -366,7 +366,7 @@ mod tests {
     }
 
     /// One fragment of this producer timestamp, in ms: video in track 1, audio in track 2.
-    fn body(timestamp: i64, frames: &[(u8, i16, bool)]) -> Vec<u8> {
+    pub fn body(timestamp: i64, frames: &[(u8, i16, bool)]) -> Vec<u8> {
         let track = |number: u8, kind: u8| {
             let fields = [element(&[0xD7], &[number]), element(&[0x83], &[kind]), element(&[0x86], b"V_TEST")];
             element(&[0xAE], &fields.concat())

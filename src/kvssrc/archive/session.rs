@@ -52,7 +52,8 @@ impl Session {
     /// Begins to list and to fetch.
     pub fn new(runtime: &Handle, range: &Arc<Range>, position: Position, reporter: Reporter) -> Self {
         let (on_demand, archive) = (range.on_demand, &range.archive);
-        let board = Arc::new(Board::new(on_demand.connections, range.plan.request.max_buffered_bytes));
+        let board = Board::new(on_demand.connections, range.plan.request.max_buffered_bytes);
+        let board = Arc::new(if position.is_backward() { board.backward() } else { board });
         let attempts = || Attempts::new(range.plan.patience.for_failures(true));
         let (position, steps) = as_it_is(range, position);
         let (listing, selection) = course(range, &position);
