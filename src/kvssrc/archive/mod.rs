@@ -1,5 +1,6 @@
 //! A range of the archive: what of it is read, and where in it.
 
+mod account;
 mod board;
 mod lane;
 mod lister;

@@ -4,8 +4,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
+use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
+use super::account::Account;
 use super::board::{Board, Next};
 use super::patience::Attempts;
 use super::{Position, Range, lane, lister, milliseconds};
@@ -39,6 +41,8 @@ pub struct Session {
     writing: Option<(Arc<Header>, Writer)>,
     queue: Queue,
     notices: VecDeque<Notice>,
+    /// What the tasks have to tell.
+    told: mpsc::Receiver<Notice>,
     reporter: Reporter,
     delivered: u64,
     missing: u64,
@@ -59,7 +63,9 @@ impl Session {
     pub fn new(runtime: &Handle, range: &Arc<Range>, position: Position, reporter: Reporter) -> Self {
         let (on_demand, archive) = (range.on_demand, &range.archive);
         let board = Arc::new(Board::new(on_demand.connections, range.plan.request.max_buffered_bytes));
-        let attempts = || Attempts::new(range.plan.patience.for_failures(true));
+        let (account, told) = Account::new(Arc::clone(reporter.statistics()));
+        let attempts = || Attempts::new(range.plan.patience.for_failures(true), account.clone());
+        reporter.archive(0, 0, 0);
         let start = range.beginning.get().map(|beginning| {
             let from = position.segment.start().unwrap_or_default();
             milliseconds(beginning.saturating_add_unsigned(from.nseconds()))
@@ -87,6 +93,7 @@ impl Session {
             writing: None,
             queue: Queue::new(),
             notices: VecDeque::new(),
+            told,
             reporter,
             delivered: 0,
             missing: 0,
@@ -168,7 +175,15 @@ impl Session {
     ///
     /// Nothing that follows can be had, or a fragment is missing where that is an error.
     pub async fn receive(&mut self) -> Result<(), Error> {
-        match self.board.take().await? {
+        let next = tokio::select! {
+            biased;
+            Some(notice) = self.told.recv() => {
+                self.notices.push_back(notice);
+                return Ok(());
+            }
+            next = self.board.take() => next?,
+        };
+        match next {
             Next::Fragment(listed, stored) => self.take(listed, stored),
             Next::Missing(listed, reason) => {
                 self.open(&listed);
@@ -178,8 +193,9 @@ impl Session {
                 if let Some(edges) = &mut self.edges {
                     edges.finish();
                 }
-                let listed = self.delivered.saturating_add(self.missing);
-                self.notices.push_back(Notice::Archive { listed, delivered: self.delivered, missing: self.missing });
+                let (delivered, missing) = (self.delivered, self.missing);
+                self.count();
+                self.notices.push_back(Notice::Archive { listed: self.board.listed(), delivered, missing });
                 self.ended = true;
             }
         }
@@ -247,14 +263,15 @@ impl Session {
 
     fn take(&mut self, listed: Listed, stored: Stored) {
         self.open(&listed);
-        self.reporter.received(usize::try_from(stored.size).unwrap_or(usize::MAX));
         self.delivered = self.delivered.saturating_add(1);
+        self.count();
         self.elements = stored.elements.into_iter();
         self.at_hand = Some(listed);
     }
 
     fn miss(&mut self, listed: Listed, reason: String) -> Result<(), Error> {
         self.missing = self.missing.saturating_add(1);
+        self.count();
         self.frames.lose();
         if self.range.on_demand.fails_on_missing {
             return Err(Error::Missing { number: listed.number, reason });
@@ -262,6 +279,10 @@ impl Session {
         let to = listed.timestamp.saturating_add(listed.length.into());
         self.notices.push_back(Notice::Gone { number: listed.number, from: listed.timestamp, to, reason });
         Ok(())
+    }
+
+    fn count(&self) {
+        self.reporter.archive(self.board.listed(), self.delivered, self.missing);
     }
 
     /// Reads on in the fragment at hand; whether there is one.
