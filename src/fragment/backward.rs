@@ -109,7 +109,7 @@ impl Backward {
         self.thinning.go_back();
         let mut edges = Edges::new(self.clock, self.origin, self.start, self.end)
             .trick(self.trick, std::mem::take(&mut self.thinning))
-            .lead(self.lead);
+            .at_least_later(self.lead);
         held.into_iter().for_each(|output| edges.push(output));
         edges.finish();
         let mut first = true;

@@ -117,7 +117,7 @@ impl Edges {
     }
 
     /// By how many ns presentation times are later at least.
-    pub fn lead(mut self, lead: i64) -> Self {
+    pub fn at_least_later(mut self, lead: i64) -> Self {
         self.lead = lead;
         self
     }
@@ -125,6 +125,11 @@ impl Edges {
     /// The moment that the frames that come in here must have for presentation time 0.
     pub fn anchor(&self) -> i64 {
         self.origin.saturating_sub(ANCHOR)
+    }
+
+    /// By how many ns presentation times are later than the distance from the range's beginning.
+    pub fn lead(&self) -> i64 {
+        self.lead
     }
 
     /// Takes in what was read.

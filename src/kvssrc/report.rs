@@ -43,6 +43,16 @@ impl Reporter {
         self.statistics.received(bytes);
     }
 
+    /// What counts, for tasks that count by themselves.
+    pub fn statistics(&self) -> &Arc<Statistics> {
+        &self.statistics
+    }
+
+    /// So many fragments of a range have been listed, have come, and are missing.
+    pub fn archive(&self, listed: u64, delivered: u64, missing: u64) {
+        self.statistics.archive(listed, delivered, missing);
+    }
+
     /// Frames under another header follow.
     pub fn header(&self, header: &Header) {
         self.journal.header(header);

@@ -32,6 +32,8 @@ struct Numbers {
     reconnects: u64,
     throttles: u64,
     dropped_duplicates: u64,
+    /// Fragments of the archive: listed, delivered and missing ones of the reading at hand.
+    archive: Option<(u64, u64, u64)>,
     begin: Option<Instant>,
     time_to_first_frame: Option<Duration>,
     rate: Rate,
@@ -94,8 +96,10 @@ impl Statistics {
                 .nick("Statistics")
                 .blurb(
                     "What has been read since the start: bytes, whole fragments, frames (a structure with a field for \
-                     each track), reconnects, throttles, dropped-duplicates (fragments that came again), \
-                     time-to-first-frame (ns), read-rate (bytes a second over the last one to two seconds)",
+                     each track), reconnects (on demand: calls that were made again), throttles, \
+                     dropped-duplicates (fragments that came again), time-to-first-frame (ns), read-rate (bytes a \
+                     second over the last one to two seconds); on demand also listed, delivered and missing: \
+                     fragments of the range since the start or the last seek",
                 )
                 .read_only()
                 .build(),
@@ -195,6 +199,11 @@ impl Statistics {
         self.lock().dropped_duplicates = count;
     }
 
+    /// Of a range of the archive, so many fragments have been listed, have come, and are missing.
+    pub fn archive(&self, listed: u64, delivered: u64, missing: u64) {
+        self.lock().archive = Some((listed, delivered, missing));
+    }
+
     /// How long the stream lasts, in ns, from presentation time 0.
     pub fn duration(&self) -> Option<u64> {
         self.lock().duration
@@ -221,6 +230,11 @@ impl Statistics {
             .field("read-rate", rate)
             .build();
         structure.set_if_some("time-to-first-frame", first);
+        if let Some((listed, delivered, missing)) = numbers.archive {
+            structure.set("listed", listed);
+            structure.set("delivered", delivered);
+            structure.set("missing", missing);
+        }
         structure
     }
 

@@ -1,8 +1,9 @@
 //! The read-only properties, while a stream goes on and when it is over.
 
 use gst::prelude::*;
-use kvs_emulator::{Fault, Operation, Repeat};
+use kvs_emulator::{Emulator, Fault, Operation, Repeat};
 
+use super::archive::{range, serve};
 use super::body::{Fragment, body};
 use super::support::{PATIENCE, Pipeline, STREAM, emulator, emulator_with_body, source, wait_until};
 
@@ -39,7 +40,9 @@ fn before_anything_came_nothing_is_known() {
         assert_eq!(number(&stats, field), 0, "{field}");
     }
     assert_eq!(stats.get::<gst::Structure>("frames").unwrap().len(), 0);
-    assert!(!stats.has_field("time-to-first-frame"));
+    for field in ["time-to-first-frame", "listed", "delivered", "missing"] {
+        assert!(!stats.has_field(field), "{field}");
+    }
 }
 
 #[test]
@@ -131,4 +134,99 @@ fn throttles_are_counted() {
     assert_eq!(number(&stats, "throttles"), 4);
     assert_eq!(number(&stats, "fragments"), 5);
     assert!(number(&stats, "reconnects") >= 4);
+}
+
+/// Plays fragments 10 to 39 of the archive to the end; what is counted, the reasons and delays of the calls that were made
+/// again, and the counts of `kvs-archive`.
+fn archived(emulator: &Emulator) -> (gst::Structure, Vec<(String, u64)>, [u64; 3]) {
+    let pipeline = Pipeline::new(&format!("{} connections=2 ! fakesink sync=false", range(emulator, 20_000, 80_000)));
+    pipeline.play();
+    let (bus, mut again, mut counts) = (pipeline.bus().unwrap(), Vec::new(), None);
+    let types = [gst::MessageType::Element, gst::MessageType::Error, gst::MessageType::Eos];
+    loop {
+        let message = bus.timed_pop_filtered(PATIENCE, &types).expect("the pipeline hangs");
+        match message.view() {
+            gst::MessageView::Eos(_) => break,
+            gst::MessageView::Element(element) => {
+                let structure = element.structure().unwrap();
+                match structure.name().as_str() {
+                    "kvs-connection" => {
+                        assert_eq!(structure.get::<&str>("state"), Ok("reconnecting"));
+                        again.push((structure.get("reason").unwrap(), structure.get("delay").unwrap()));
+                    }
+                    "kvs-archive" => {
+                        counts = Some(["listed", "delivered", "missing"].map(|name| structure.get(name).unwrap()));
+                    }
+                    _ => {}
+                }
+            }
+            _ => panic!("{message:?}"),
+        }
+    }
+    (stats(&pipeline.by_name("source").unwrap()), again, counts.expect("counts before the end"))
+}
+
+#[test]
+fn every_fragment_of_a_range_is_counted() {
+    let get = Operation::GetMediaForFragmentList;
+    for missing in 0..3 {
+        let emulator = serve(Emulator::builder(), 60);
+        for call in 1..=missing {
+            emulator.set_fault_on(STREAM, get, Fault::MissingFragment(1), Repeat::Nth(call));
+        }
+        let (stats, again, counts) = archived(&emulator);
+        let missing = u64::from(missing);
+        assert_eq!(counts, [30, 30 - missing, missing]);
+        assert_eq!(["listed", "delivered", "missing"].map(|name| number(&stats, name)), counts);
+        assert_eq!(number(&stats, "fragments"), 30 - missing);
+        assert_eq!(stats.get::<gst::Structure>("frames").unwrap().get::<u64>("track-1").unwrap(), (30 - missing) * 4);
+        // All that the service sent are heads and bodies.
+        assert!((1..emulator.bytes_sent()).contains(&number(&stats, "bytes")), "{stats}");
+        assert_eq!((number(&stats, "reconnects"), again.len()), (0, 0), "{again:?}");
+    }
+}
+
+#[test]
+fn calls_to_the_archive_that_are_made_again_are_counted_and_told() {
+    use Operation::{GetMediaForFragmentList as Get, ListFragments as List};
+    let http = |operation, status, name: &str| Fault::http(operation, status, name, "Later");
+    let throttled = "ClientLimitExceededException";
+    for (name, operation, fault, repeat, again, throttles, reason) in [
+        ("media is throttled", Get, http(Get, 400, throttled), Repeat::Times(3), 3, 3, throttled),
+        ("the list is throttled", List, http(List, 400, throttled), Repeat::Times(2), 2, 2, throttled),
+        // The SDK makes a call that fails so once more by itself.
+        ("the list fails", List, http(List, 503, "ServiceUnavailable"), Repeat::Times(4), 2, 0, "ServiceUnavailable"),
+        ("a body is cut", Get, Fault::CutAfter(5000), Repeat::Nth(2), 1, 0, "the connection broke"),
+        ("a body ends early", Get, Fault::EndAfterFragments(2), Repeat::Nth(2), 1, 0, "ended it early"),
+        ("a body is empty", Get, Fault::EndAfterFragments(0), Repeat::Once, 1, 0, "sent nothing"),
+    ] {
+        let emulator = serve(Emulator::builder(), 60);
+        emulator.set_fault_on(STREAM, operation, fault, repeat);
+        let (stats, told, counts) = archived(&emulator);
+        assert_eq!(counts, [30, 30, 0], "{name}");
+        assert_eq!((number(&stats, "reconnects"), told.len()), (again, again as usize), "{name}: {told:?}");
+        assert_eq!(number(&stats, "throttles"), throttles, "{name}");
+        assert!(told.iter().all(|(text, _)| text.contains(reason)), "{name}: {told:?}");
+        assert!(told.iter().all(|(_, delay)| *delay <= 400_000_000), "{name}: {told:?}");
+    }
+}
+
+#[test]
+fn a_seek_counts_the_fragments_of_the_range_anew() {
+    let emulator = serve(Emulator::builder(), 60);
+    let pipeline = Pipeline::new(&format!("{} ! fakesink sync=false", range(&emulator, 20_000, 80_000)));
+    let source = pipeline.by_name("source").unwrap();
+    play(&pipeline);
+    let before = stats(&source);
+    let fragments = |stats: &gst::Structure| ["listed", "delivered", "missing"].map(|name| number(stats, name));
+    assert_eq!(fragments(&before), [30, 30, 0]);
+    pipeline.seek_simple(gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE, gst::ClockTime::from_seconds(40)).unwrap();
+    let types = [gst::MessageType::Eos, gst::MessageType::Error];
+    let message = pipeline.bus().unwrap().timed_pop_filtered(PATIENCE, &types).expect("the end");
+    assert_eq!(message.type_(), gst::MessageType::Eos, "{message:?}");
+    let after = stats(&source);
+    assert_eq!(fragments(&after), [10, 10, 0]);
+    // Everything else goes on.
+    assert_eq!(number(&after, "fragments"), 40);
+    assert!(number(&after, "bytes") > number(&before, "bytes"));
 }

@@ -140,6 +140,11 @@ impl Board {
         self.change(|state| state.slots.extend(listed.into_iter().map(slot)));
     }
 
+    /// How many fragments have been added.
+    pub fn listed(&self) -> u64 {
+        self.lock().end()
+    }
+
     /// All of the range has been added.
     pub fn all_listed(&self) {
         self.change(|state| state.all_listed = true);

@@ -55,11 +55,11 @@ impl Lane {
                 if self.alone {
                     self.miss_first(error.to_string());
                 } else {
-                    self.alone = true;
+                    self.fetch_alone(error.to_string());
                 }
                 return Ok(());
             }
-            Err(error) => return self.wait(Some(error)).await,
+            Err(error) => return self.wait(error).await,
         };
         let before = self.left.len();
         let ended = self.read(body).await;
@@ -71,17 +71,19 @@ impl Lane {
         match ended {
             Ended::Cleanly if !asked_for_more => self.alone = false,
             // Behind a fragment that it does not have, the service may end the body.
-            Ended::Cleanly if progressed => self.alone = false,
+            Ended::Cleanly if progressed => {
+                self.alone = false;
+                self.attempts.again("the service ended it early".to_owned());
+            }
             Ended::Cleanly if self.alone => self.miss_first("the service sent nothing of it".to_owned()),
-            Ended::Cleanly => self.alone = true,
+            Ended::Cleanly => self.fetch_alone("the service sent nothing".to_owned()),
+            Ended::Broken(Some(error), _) if progressed => self.fetch_alone(error.to_string()),
             Ended::Broken(Some(error), _) => {
                 self.alone = true;
-                if !progressed {
-                    return self.wait(Some(error)).await;
-                }
+                return self.wait(error).await;
             }
             Ended::Broken(None, reason) if self.alone && !progressed => self.miss_first(reason),
-            Ended::Broken(None, _) => self.alone = true,
+            Ended::Broken(None, reason) => self.fetch_alone(reason),
             Ended::Refused(number, reason) => {
                 let is_it = |wanted: &Wanted| number.as_ref().is_some_and(|number| *number == wanted.number);
                 if let Some(wanted) = self.left.iter().position(is_it).and_then(|index| self.left.remove(index)) {
@@ -90,24 +92,23 @@ impl Lane {
                 if self.alone && !progressed {
                     self.miss_first(reason);
                 } else {
-                    self.alone = true;
+                    self.fetch_alone(reason);
                 }
             }
         }
         Ok(())
     }
 
-    async fn wait(&mut self, error: Option<aws::Error>) -> Result<(), aws::Error> {
-        let delay = match &error {
-            Some(error) => self.attempts.failed(error),
-            None => self.attempts.pause(),
-        };
-        match (delay, error) {
-            (Some(delay), _) => tokio::time::sleep(delay).await,
-            (None, Some(error)) => return Err(error),
-            (None, None) => {}
-        }
+    async fn wait(&mut self, error: aws::Error) -> Result<(), aws::Error> {
+        let delay = self.attempts.failed(&error).ok_or(error)?;
+        tokio::time::sleep(delay).await;
         Ok(())
+    }
+
+    /// The first of what is left is fetched by itself, at once.
+    fn fetch_alone(&mut self, reason: String) {
+        self.alone = true;
+        self.attempts.again(reason);
     }
 
     /// Reads a body to its end, or to what cannot be read.
@@ -119,6 +120,7 @@ impl Lane {
                 Ok(Some(bytes)) => {
                     let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
                     self.board.read(size);
+                    self.attempts.received(bytes.len());
                     held = held.saturating_add(size);
                     splitter.push(bytes);
                     (splitter.next(), None)

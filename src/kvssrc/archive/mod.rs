@@ -1,5 +1,6 @@
 //! A range of the archive: what of it is read, and where in it.
 
+mod account;
 mod board;
 mod lane;
 mod lister;
@@ -7,15 +8,15 @@ mod patience;
 mod seek;
 mod session;
 
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
-use super::settings::{OnDemand, Plan};
+use super::dvr::Dvr;
+use super::settings::{GoingBack, OnDemand, Plan};
 use crate::aws::Archive;
 use crate::fragment::{Snap, Trick, UnixTime};
-use crate::output::Kinds;
 
-pub use seek::Playing;
-pub use session::Session;
+pub use seek::{Memory, Playing};
+pub use session::{Continuation, Session};
 
 /// A range, as long as the element is started. Every seek begins another reading of it.
 pub struct Range {
@@ -25,10 +26,11 @@ pub struct Range {
     archive: Archive,
     /// Where it begins, in ns since 1970; that of the earliest fragment is known once one has been listed.
     beginning: OnceLock<i64>,
-    /// Start and stop that the last seek asked for: what another one leaves as it is.
-    asked: Mutex<(gst::ClockTime, Option<gst::ClockTime>)>,
-    /// What goes out of it, once that is known.
-    kinds: Mutex<Option<Kinds>>,
+    /// What one seek keeps for the next.
+    memory: Arc<Memory>,
+    /// Where it is the past of a stream that is followed: how far that reaches by now, in stream time. Behind its end, it
+    /// goes on.
+    reaches: Option<gst::ClockTime>,
 }
 
 /// Where a reading begins and ends.
@@ -54,18 +56,38 @@ impl Range {
         if let Some(start) = on_demand.start {
             beginning.get_or_init(|| start.nanoseconds());
         }
-        Self {
-            archive: Archive::new(&plan.request),
-            beginning,
-            on_demand,
-            plan,
-            asked: Mutex::default(),
-            kinds: Mutex::default(),
-        }
+        let (archive, memory) = (Archive::new(&plan.request), Arc::default());
+        Self { archive, beginning, on_demand, plan, memory, reaches: None }
+    }
+
+    /// What a stream that is followed has by now, from the moment of its stream time 0 on; `None` where that has none.
+    pub fn past(dvr: &Dvr) -> Option<Self> {
+        let (origin, reaches) = dvr.extent()?;
+        let edge = UnixTime::from_nanoseconds(origin.saturating_add_unsigned(reaches))?;
+        // Whichever of the clocks is ahead, and where it is to end at the latest.
+        let newest = UnixTime::now().map_or(edge, |now| now.max(edge));
+        let GoingBack { connections, fails_on_missing, .. } = dvr.plan.going_back;
+        let on_demand = OnDemand {
+            clock: dvr.clock(),
+            start: None,
+            end: dvr.plan.range.end.map_or(newest, |end| end.min(newest)),
+            connections,
+            fails_on_missing,
+        };
+        // Stream time 0 may lie before 1970, where the clock is not set.
+        let beginning = OnceLock::from(origin);
+        let (archive, memory) = (dvr.archive.clone(), Arc::clone(&dvr.memory));
+        let reaches = Some(gst::ClockTime::from_nseconds(reaches));
+        Some(Self { plan: dvr.plan.clone(), on_demand, archive, beginning, memory, reaches })
     }
 
     /// How long it is; `None` until that is known.
     pub fn duration(&self) -> Option<gst::ClockTime> {
+        if self.reaches.is_some() { None } else { self.length() }
+    }
+
+    /// The same, up to now where it goes on.
+    fn length(&self) -> Option<gst::ClockTime> {
         let length = self.on_demand.end.nanoseconds().checked_sub(*self.beginning.get()?)?;
         u64::try_from(length).ok().map(gst::ClockTime::from_nseconds)
     }
@@ -76,15 +98,6 @@ impl Range {
         segment.set_stop(self.stop(None));
         segment.set_duration(self.duration());
         Position { segment, snap: Snap::Exact, trick: Trick::default() }
-    }
-
-    /// What goes out, in the reading at hand.
-    fn goes_out_as(&self, kinds: Kinds) {
-        *lock(&self.kinds) = Some(kinds);
-    }
-
-    fn kinds(&self) -> Option<Kinds> {
-        *lock(&self.kinds)
     }
 
     /// A place in the range, in ns since 1970.
@@ -100,11 +113,16 @@ impl Range {
             _ => end,
         }
     }
-}
 
-/// What a thread that panicked left behind is still whole here: every write is one assignment.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The first moment whose frames are not wanted, in ns since 1970.
+    fn cut(&self, position: &Position) -> i64 {
+        if self.goes_on_behind(position) { i64::MAX } else { self.end(position) }
+    }
+
+    /// Whether the stream goes on behind a reading from there.
+    fn goes_on_behind(&self, position: &Position) -> bool {
+        self.reaches.is_some() && position.segment.stop().is_none() && !position.is_backward()
+    }
 }
 
 /// A moment in ns as ms.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::account::Account;
 use crate::aws::{self, Recovery};
 use crate::kvssrc::link::{LONGEST_DELAY, delays};
 
@@ -13,11 +14,12 @@ pub struct Attempts {
     patience: Option<Duration>,
     failing_since: Option<Instant>,
     delays: Box<dyn Iterator<Item = Duration> + Send>,
+    account: Account,
 }
 
 impl Attempts {
-    pub fn new(patience: Option<Duration>) -> Self {
-        Self { patience, failing_since: None, delays: delays() }
+    pub fn new(patience: Option<Duration>, account: Account) -> Self {
+        Self { patience, failing_since: None, delays: delays(), account }
     }
 
     /// Something came: whatever fails from now on fails for the first time.
@@ -29,18 +31,26 @@ impl Attempts {
 
     /// A call failed: how long to wait before the next one; `None` where there should be none.
     pub fn failed(&mut self, error: &aws::Error) -> Option<Duration> {
+        self.account.failed(error);
         if error.recovery() != Recovery::Retry {
             return None;
         }
-        self.pause()
-    }
-
-    /// Nothing came: how long to wait before the next call; `None` where there should be none.
-    pub fn pause(&mut self) -> Option<Duration> {
         let since = *self.failing_since.get_or_insert_with(Instant::now);
         if self.patience.is_some_and(|patience| since.elapsed() >= patience) {
             return None;
         }
-        Some(self.delays.next().unwrap_or(LONGEST_DELAY))
+        let delay = self.delays.next().unwrap_or(LONGEST_DELAY);
+        self.account.again(error.to_string(), delay);
+        Some(delay)
+    }
+
+    /// A call brought less than was asked for, and the next one is made at once.
+    pub fn again(&self, reason: String) {
+        self.account.again(reason, Duration::ZERO);
+    }
+
+    /// So many bytes have come.
+    pub fn received(&self, bytes: usize) {
+        self.account.received(bytes);
     }
 }

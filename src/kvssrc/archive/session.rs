@@ -4,14 +4,17 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
+use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
+use super::account::Account;
 use super::board::{Board, Next};
 use super::patience::Attempts;
 use super::{Position, Range, lane, lister, milliseconds};
+use crate::aws::StartSelector;
 use crate::fragment::{
     self, Backward, Clock, Cut, Edges, Fragment, FrameReader, Header, Listed, Listing, Opening, Output, Selection,
-    Snap, Steps, Stored, Thinning, TimestampMode, Trick,
+    Snap, Steps, Stored, Thinning, TimestampMode, Trick, UnixTime,
 };
 use crate::kvssrc::error::Error;
 use crate::kvssrc::notice::Notice;
@@ -42,10 +45,21 @@ pub struct Session {
     /// How far the frames that went out reach.
     reached: Option<gst::ClockTime>,
     notices: VecDeque<Notice>,
+    /// What the tasks have to tell.
+    told: mpsc::Receiver<Notice>,
     reporter: Reporter,
     delivered: u64,
     missing: u64,
     ended: bool,
+}
+
+/// What GetMedia goes on with behind the archive.
+pub struct Continuation {
+    pub start: StartSelector,
+    pub frames: FrameReader,
+    pub writing: Option<(Arc<Header>, Writer)>,
+    /// By how many ns presentation time is later than stream time.
+    pub lead: i64,
 }
 
 impl Session {
@@ -54,7 +68,9 @@ impl Session {
         let (on_demand, archive) = (range.on_demand, &range.archive);
         let board = Board::new(on_demand.connections, range.plan.request.max_buffered_bytes);
         let board = Arc::new(if position.is_backward() { board.backward() } else { board });
-        let attempts = || Attempts::new(range.plan.patience.for_failures(true));
+        let (account, told) = Account::new(Arc::clone(reporter.statistics()));
+        let attempts = || Attempts::new(range.plan.patience.for_failures(true), account.clone());
+        reporter.archive(0, 0, 0);
         let (position, steps) = as_it_is(range, position);
         let (listing, selection) = course(range, &position);
         let selection = selection.thinned(steps);
@@ -80,6 +96,7 @@ impl Session {
             run_is_whole: false,
             reached: None,
             notices: VecDeque::new(),
+            told,
             reporter,
             delivered: 0,
             missing: 0,
@@ -152,7 +169,7 @@ impl Session {
         let plan = &self.range.plan;
         let mut writer = output::writer(header, downstream, plan.track.as_ref(), &plan.track_caps, before.as_ref())?;
         writer.begin_fragment(fragment, &mut self.queue);
-        self.range.goes_out_as(writer.kinds());
+        self.range.memory.goes_out_as(writer.kinds());
         self.reporter.header(header);
         self.writing = Some((Arc::clone(header), writer));
         Ok(())
@@ -164,7 +181,15 @@ impl Session {
     ///
     /// Nothing that follows can be had, or a fragment is missing where that is an error.
     pub async fn receive(&mut self) -> Result<(), Error> {
-        match self.board.take().await? {
+        let next = tokio::select! {
+            biased;
+            Some(notice) = self.told.recv() => {
+                self.notices.push_back(notice);
+                return Ok(());
+            }
+            next = self.board.take() => next?,
+        };
+        match next {
             Next::Fragment(listed, stored) => self.take(listed, stored),
             Next::Missing(listed, reason) => {
                 self.open(&listed);
@@ -174,8 +199,9 @@ impl Session {
                 if let Some(cut) = &mut self.cut {
                     cut.finish();
                 }
-                let listed = self.delivered.saturating_add(self.missing);
-                self.notices.push_back(Notice::Archive { listed, delivered: self.delivered, missing: self.missing });
+                let (delivered, missing) = (self.delivered, self.missing);
+                self.count();
+                self.notices.push_back(Notice::Archive { listed: self.board.listed(), delivered, missing });
                 self.ended = true;
             }
         }
@@ -185,6 +211,34 @@ impl Session {
     /// Nothing more comes: all has been said, or, with an error, cannot be. What is still to be told.
     pub fn close(&mut self, error: Option<&Error>) -> impl Iterator<Item = Notice> + use<> {
         self.reporter.close(error, self.frames.duplicates())
+    }
+
+    /// How the stream goes on behind all that has gone out, where it does; this reading is over then.
+    pub fn continuation(&mut self) -> Option<Continuation> {
+        if !self.range.goes_on_behind(&self.position) {
+            return None;
+        }
+        let mut frames = std::mem::replace(&mut self.frames, FrameReader::new(fragment::Range::default()));
+        let beginning = self.range.beginning.get().copied().unwrap_or_default();
+        let lead = match &self.cut {
+            Some(Cut::Forward(edges)) => edges.lead(),
+            _ => 0,
+        };
+        frames.anchor(timestamp_mode(self.range.on_demand.clock), beginning.saturating_sub(lead));
+        let start = match frames.resume_point().whole {
+            Some(last) => StartSelector::AfterFragment(last),
+            // Nothing was stored from there on.
+            None => {
+                let from = self.position.segment.start().unwrap_or_default();
+                let moment = beginning.saturating_add_unsigned(from.nseconds());
+                let moment = UnixTime::from_nanoseconds(moment)?;
+                match self.range.on_demand.clock {
+                    Clock::Producer => StartSelector::ProducerTimestamp(moment),
+                    Clock::Server => StartSelector::ServerTimestamp(moment),
+                }
+            }
+        };
+        Some(Continuation { start, frames, writing: self.writing.take(), lead })
     }
 
     /// What went out last ended there, in time of the segment it went out in. The frames of a segment come in decoding
@@ -239,15 +293,22 @@ impl Session {
             self.position.segment.set_duration(whole.segment.duration());
         }
         let from = self.position.segment.start().unwrap_or_default();
-        let (start, end) = (self.range.moment(from), self.range.end(&self.position));
+        let mut start = self.range.moment(from);
+        if self.range.reaches.is_some() && !self.position.is_backward() {
+            // What is not kept any more is not waited for.
+            start = start.max(listed.timestamp.saturating_mul(1_000_000));
+        }
         let Position { snap, trick, .. } = self.position;
         let clock = self.range.on_demand.clock;
         let cut = match self.position.is_backward() {
             false => {
-                let edges = Edges::new(clock, beginning, start, end).snap(snap).trick(trick, Thinning::default());
-                Cut::Forward(edges)
+                let edges = Edges::new(clock, beginning, start, self.range.cut(&self.position));
+                Cut::Forward(edges.snap(snap).trick(trick, Thinning::default()))
             }
-            true => Cut::Backward(Backward::new(clock, beginning, start, end, snap).trick(trick)),
+            true => {
+                let backward = Backward::new(clock, beginning, start, self.range.end(&self.position), snap);
+                Cut::Backward(backward.trick(trick))
+            }
         };
         self.frames.anchor(timestamp_mode(clock), cut.anchor());
         self.cut = Some(cut);
@@ -259,14 +320,15 @@ impl Session {
             // Each fragment lies at its own time, whatever came before it.
             self.frames.anchor(timestamp_mode(self.range.on_demand.clock), cut.anchor());
         }
-        self.reporter.received(usize::try_from(stored.size).unwrap_or(usize::MAX));
         self.delivered = self.delivered.saturating_add(1);
+        self.count();
         self.elements = stored.elements.into_iter();
         self.at_hand = Some(listed);
     }
 
     fn miss(&mut self, listed: Listed, reason: String) -> Result<(), Error> {
         self.missing = self.missing.saturating_add(1);
+        self.count();
         self.frames.lose();
         if self.range.on_demand.fails_on_missing {
             return Err(Error::Missing { number: listed.number, reason });
@@ -274,6 +336,10 @@ impl Session {
         let to = listed.timestamp.saturating_add(listed.length.into());
         self.notices.push_back(Notice::Gone { number: listed.number, from: listed.timestamp, to, reason });
         Ok(())
+    }
+
+    fn count(&self) {
+        self.reporter.archive(self.board.listed(), self.delivered, self.missing);
     }
 
     /// Reads on in the fragment at hand; whether there is one.
@@ -336,7 +402,7 @@ fn course(range: &Range, position: &Position) -> (Listing, Selection) {
 /// The position of a stream that is known to have no video without what is meant for video; and, where nothing but video
 /// goes out, the steps of which each needs one fragment.
 fn as_it_is(range: &Range, mut position: Position) -> (Position, Option<Steps>) {
-    let steps = match range.kinds() {
+    let steps = match range.memory.kinds() {
         None => None,
         Some(Kinds { video: false, .. }) => {
             position.trick = Trick::default();
