@@ -255,8 +255,8 @@ fn one_can_watch_backwards_from_the_present() {
     let shown = scene.take();
     let end = shown.last().map(|shown| shown.stream_time + ms(FRAME_MS));
     wait_until("the edge is known", || scene.seekable() >= end);
-    let (set, none) = (gst::SeekType::Set, gst::SeekType::None);
-    scene.pipeline.seek(-1.0, FLUSH, set, shown[4].stream_time, none, gst::ClockTime::NONE).expect("a seek");
+    let (set, from_end) = (gst::SeekType::Set, gst::SeekType::End);
+    scene.pipeline.seek(-1.0, FLUSH, set, shown[4].stream_time, from_end, gst::ClockTime::ZERO).expect("a seek");
     let types = [gst::MessageType::Eos, gst::MessageType::Error];
     let message = scene.pipeline.bus().unwrap().timed_pop_filtered(PATIENCE, &types).expect("the pipeline hangs");
     assert_eq!(message.type_(), gst::MessageType::Eos);
