@@ -109,7 +109,7 @@ impl Backward {
         self.thinning.go_back();
         let mut edges = Edges::new(self.clock, self.origin, self.start, self.end)
             .trick(self.trick, std::mem::take(&mut self.thinning))
-            .at_least_later(self.lead);
+            .lead(self.lead);
         held.into_iter().for_each(|output| edges.push(output));
         edges.finish();
         let mut first = true;
@@ -185,6 +185,14 @@ impl Cut {
         match self {
             Self::Forward(edges) => edges.anchor(),
             Self::Backward(backward) => backward.anchor(),
+        }
+    }
+
+    /// See [`Edges::lead_time`]; 0 backward, where nothing follows.
+    pub fn lead_time(&self) -> i64 {
+        match self {
+            Self::Forward(edges) => edges.lead_time(),
+            Self::Backward(_) => 0,
         }
     }
 

@@ -117,7 +117,7 @@ impl Edges {
     }
 
     /// By how many ns presentation times are later at least.
-    pub fn at_least_later(mut self, lead: i64) -> Self {
+    pub fn lead(mut self, lead: i64) -> Self {
         self.lead = lead;
         self
     }
@@ -128,7 +128,7 @@ impl Edges {
     }
 
     /// By how many ns presentation times are later than the distance from the range's beginning.
-    pub fn lead(&self) -> i64 {
+    pub fn lead_time(&self) -> i64 {
         self.lead
     }
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::archive::{Memory, Playing, Position, Range};
+use super::archive::{Playing, Position, Range};
 use super::settings::Plan;
 use crate::aws::{Archive, StartSelector};
 use crate::fragment::{Clock, Fragment, FragmentEnd, TimedBlock, TimestampMode};
@@ -17,7 +17,6 @@ pub struct Dvr {
     pub plan: Plan,
     /// Keeps what is known of the service over all readings.
     pub archive: Archive,
-    pub memory: Arc<Memory>,
     known: Mutex<Option<Known>>,
 }
 
@@ -34,12 +33,7 @@ impl Dvr {
     /// `None` where stream time does not tell a moment, or where a checkpoint says how far reading has come.
     pub fn new(plan: &Plan) -> Option<Self> {
         let can = plan.checkpoint.is_none() && plan.timestamp_mode != TimestampMode::Contiguous;
-        can.then(|| Self {
-            plan: plan.clone(),
-            archive: Archive::new(&plan.request),
-            memory: Arc::default(),
-            known: Mutex::default(),
-        })
+        can.then(|| Self { plan: plan.clone(), archive: Archive::new(&plan.request), known: Mutex::default() })
     }
 
     pub fn clock(&self) -> Clock {
@@ -61,26 +55,24 @@ impl Dvr {
     pub fn seek(
         &self,
         segment: &mut gst::Segment,
-        seek: Option<&gst::event::Seek>,
+        event: Option<&gst::event::Seek>,
         playing: &Playing,
     ) -> Option<Target> {
         let (_, reaches) = self.extent()?;
-        let (_, _, start_type, offset, ..) = seek?.get();
-        let wanted = segment.downcast_mut::<gst::ClockTime>()?;
-        if start_type == gst::SeekType::End {
-            // The base class, which knows of no duration, left the start where it was.
-            let start = reaches.saturating_add_signed(offset.value().min(0));
-            wanted.set_start(gst::ClockTime::from_nseconds(start));
-        }
-        if wanted.rate() > 0.0 && wanted.start() >= Some(gst::ClockTime::from_nseconds(reaches)) {
-            *wanted = gst::FormattedSegment::new();
+        let (rate, _, start_type, start, ..) = event?.get();
+        let start = match start_type {
+            gst::SeekType::Set => u64::try_from(start.value()).unwrap_or(0),
+            gst::SeekType::End => reaches.saturating_add_signed(start.value()),
+            _ => 0,
+        };
+        if rate > 0.0 && start >= reaches {
+            *segment.downcast_mut::<gst::ClockTime>()? = gst::FormattedSegment::new();
             let mut plan = self.plan.clone();
             plan.request.start = StartSelector::Now;
-            self.memory.forget();
             return Some(Target::Present(Box::new(plan)));
         }
         let range = Range::past(self)?;
-        let position = range.seek(segment, seek, playing)?;
+        let position = range.seek(segment, event, playing)?;
         Some(Target::Past(Arc::new(range), Box::new(position)))
     }
 

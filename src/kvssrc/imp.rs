@@ -297,7 +297,7 @@ impl BaseSrcImpl for KvsSrc {
         let mut state = lock(&self.state);
         let before = match (next, &*state) {
             // The first of all, before it is known where the stream begins, is none.
-            (None, State::Started(_) | State::Positioned(..)) if seek.is_none() && segment.rate() > 0.0 => return true,
+            (None, State::Started(_) | State::Positioned(..)) if seek.is_none() => return true,
             (None, _) | (Some(_), State::Stopped) => return false,
             (Some(next), _) => std::mem::replace(&mut *state, next),
         };
@@ -349,7 +349,7 @@ impl PushSrcImpl for KvsSrc {
 
 impl KvsSrc {
     /// Does something with an event that may be a seek, which [`do_seek`](BaseSrcImpl::do_seek) then knows: the segment
-    /// that the base class makes of it does not tell all of its flags, nor what is meant by the end.
+    /// that the base class makes of it does not tell all.
     fn while_seeking(&self, event: &gst::Event, work: impl FnOnce() -> bool) -> bool {
         if event.type_() != gst::EventType::Seek {
             return work();

@@ -52,6 +52,14 @@ impl Reading {
         }
     }
 
+    /// How the stream goes on behind the archive, once all of that has gone out; `None` where this is the end.
+    pub fn continuation(&mut self) -> Option<Continuation> {
+        match self {
+            Self::Live(_) => None,
+            Self::OnDemand(session) => session.continuation(),
+        }
+    }
+
     /// What went out last ended there, in time of the segment it went out in.
     pub fn passed(&mut self, position: impl FnOnce() -> Option<gst::ClockTime>) {
         if let Self::OnDemand(session) = self {
@@ -64,14 +72,6 @@ impl Reading {
         match self {
             Self::Live(_) => None,
             Self::OnDemand(session) => session.reached(),
-        }
-    }
-
-    /// How the stream goes on behind the archive, once all of that has gone out; `None` where this is the end.
-    pub fn continuation(&mut self) -> Option<Continuation> {
-        match self {
-            Self::Live(_) => None,
-            Self::OnDemand(session) => session.continuation(),
         }
     }
 

@@ -8,14 +8,15 @@ mod patience;
 mod seek;
 mod session;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::dvr::Dvr;
 use super::settings::{GoingBack, OnDemand, Plan};
 use crate::aws::Archive;
 use crate::fragment::{Snap, Trick, UnixTime};
+use crate::output::Kinds;
 
-pub use seek::{Memory, Playing};
+pub use seek::Playing;
 pub use session::{Continuation, Session};
 
 /// A range, as long as the element is started. Every seek begins another reading of it.
@@ -26,11 +27,12 @@ pub struct Range {
     archive: Archive,
     /// Where it begins, in ns since 1970; that of the earliest fragment is known once one has been listed.
     beginning: OnceLock<i64>,
-    /// What one seek keeps for the next.
-    memory: Arc<Memory>,
-    /// Where it is the past of a stream that is followed: how far that reaches by now, in stream time. Behind its end, it
-    /// goes on.
-    reaches: Option<gst::ClockTime>,
+    /// Of the past of a stream that is followed, which goes on behind it: how far that reached.
+    goes_on: Option<gst::ClockTime>,
+    /// Start and stop that the last seek asked for: what another one leaves as it is.
+    asked: Mutex<(gst::ClockTime, Option<gst::ClockTime>)>,
+    /// What goes out of it, once that is known.
+    kinds: Mutex<Option<Kinds>>,
 }
 
 /// Where a reading begins and ends.
@@ -56,8 +58,15 @@ impl Range {
         if let Some(start) = on_demand.start {
             beginning.get_or_init(|| start.nanoseconds());
         }
-        let (archive, memory) = (Archive::new(&plan.request), Arc::default());
-        Self { archive, beginning, on_demand, plan, memory, reaches: None }
+        Self {
+            archive: Archive::new(&plan.request),
+            beginning,
+            on_demand,
+            plan,
+            goes_on: None,
+            asked: Mutex::default(),
+            kinds: Mutex::default(),
+        }
     }
 
     /// What a stream that is followed has by now, from the moment of its stream time 0 on; `None` where that has none.
@@ -76,18 +85,27 @@ impl Range {
         };
         // Stream time 0 may lie before 1970, where the clock is not set.
         let beginning = OnceLock::from(origin);
-        let (archive, memory) = (dvr.archive.clone(), Arc::clone(&dvr.memory));
-        let reaches = Some(gst::ClockTime::from_nseconds(reaches));
-        Some(Self { plan: dvr.plan.clone(), on_demand, archive, beginning, memory, reaches })
+        Some(Self {
+            archive: dvr.archive.clone(),
+            beginning,
+            on_demand,
+            plan: dvr.plan.clone(),
+            goes_on: Some(gst::ClockTime::from_nseconds(reaches)),
+            asked: Mutex::default(),
+            kinds: Mutex::default(),
+        })
     }
 
     /// How long it is; `None` until that is known.
     pub fn duration(&self) -> Option<gst::ClockTime> {
-        if self.reaches.is_some() { None } else { self.length() }
+        if self.goes_on.is_some() { None } else { self.length() }
     }
 
-    /// The same, up to now where it goes on.
+    /// The same; of a stream that goes on, how far it reached.
     fn length(&self) -> Option<gst::ClockTime> {
+        if self.goes_on.is_some() {
+            return self.goes_on;
+        }
         let length = self.on_demand.end.nanoseconds().checked_sub(*self.beginning.get()?)?;
         u64::try_from(length).ok().map(gst::ClockTime::from_nseconds)
     }
@@ -98,6 +116,15 @@ impl Range {
         segment.set_stop(self.stop(None));
         segment.set_duration(self.duration());
         Position { segment, snap: Snap::Exact, trick: Trick::default() }
+    }
+
+    /// What goes out, in the reading at hand.
+    fn goes_out_as(&self, kinds: Kinds) {
+        *lock(&self.kinds) = Some(kinds);
+    }
+
+    fn kinds(&self) -> Option<Kinds> {
+        *lock(&self.kinds)
     }
 
     /// A place in the range, in ns since 1970.
@@ -121,8 +148,13 @@ impl Range {
 
     /// Whether the stream goes on behind a reading from there.
     fn goes_on_behind(&self, position: &Position) -> bool {
-        self.reaches.is_some() && position.segment.stop().is_none() && !position.is_backward()
+        self.goes_on.is_some() && position.segment.stop().is_none() && position.segment.rate() > 0.0
     }
+}
+
+/// What a thread that panicked left behind is still whole here: every write is one assignment.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A moment in ns as ms.

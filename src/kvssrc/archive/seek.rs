@@ -1,49 +1,7 @@
 //! What a seek asks for: from where to where, which way, and what is left out.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use super::{Position, Range};
+use super::{Position, Range, lock};
 use crate::fragment::{Clock, Snap, Steps, Trick};
-use crate::output::Kinds;
-
-/// What one seek keeps for the next.
-#[derive(Debug, Default)]
-pub struct Memory(Mutex<Kept>);
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Kept {
-    /// Start and stop that the last seek asked for: what another one leaves as it is.
-    start: gst::ClockTime,
-    stop: Option<gst::ClockTime>,
-    /// What goes out, once that is known.
-    kinds: Option<Kinds>,
-}
-
-impl Memory {
-    /// What was asked for is over.
-    pub fn forget(&self) {
-        self.ask(gst::ClockTime::ZERO, None);
-    }
-
-    fn ask(&self, start: gst::ClockTime, stop: Option<gst::ClockTime>) {
-        let mut kept = self.lock();
-        *kept = Kept { start, stop, kinds: kept.kinds };
-    }
-
-    /// What goes out, in the reading at hand.
-    pub(super) fn goes_out_as(&self, kinds: Kinds) {
-        self.lock().kinds = Some(kinds);
-    }
-
-    pub(super) fn kinds(&self) -> Option<Kinds> {
-        self.lock().kinds
-    }
-
-    /// What a thread that panicked left behind is still whole here: every write is one assignment.
-    fn lock(&self) -> MutexGuard<'_, Kept> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// Where the element is when it is asked to seek.
 #[derive(Debug)]
@@ -93,19 +51,19 @@ impl Range {
         event: Option<&gst::event::Seek>,
         playing: &Playing,
     ) -> Option<Position> {
-        let length = self.length()?;
+        let duration = self.length()?;
         let wanted = segment.downcast_mut::<gst::ClockTime>()?;
         let asked = match event {
-            Some(event) => self.asked_by(event, length, playing)?,
+            Some(event) => self.asked_by(event, duration, playing)?,
             None => {
-                let start = wanted.start().unwrap_or_default().min(length);
+                let start = wanted.start().unwrap_or_default().min(duration);
                 Asked {
                     rate: wanted.rate(),
                     flags: gst::SeekFlags::from_bits_truncate(wanted.flags().bits()),
                     interval: gst::ClockTime::ZERO,
                     start,
                     stop: wanted.stop(),
-                    position: wanted.position().unwrap_or(start).max(start).min(length),
+                    position: wanted.position().unwrap_or(start).max(start).min(duration),
                     base: wanted.base().unwrap_or_default(),
                 }
             }
@@ -123,7 +81,7 @@ impl Range {
         found.set_position(asked.position);
         found.set_duration(self.duration());
         *wanted = found.clone();
-        self.memory.ask(asked.start, asked.stop);
+        *lock(&self.asked) = (asked.start, asked.stop);
 
         let snap = if asked.flags.contains(gst::SeekFlags::KEY_UNIT) { snap(asked.flags) } else { Snap::Exact };
         // What is played before a moment lies behind it where time runs backwards.
@@ -136,26 +94,25 @@ impl Range {
         Some(Position { segment: found, snap, trick: Trick { keyframes, without_audio } })
     }
 
-    fn asked_by(&self, event: &gst::event::Seek, length: gst::ClockTime, playing: &Playing) -> Option<Asked> {
+    fn asked_by(&self, event: &gst::event::Seek, duration: gst::ClockTime, playing: &Playing) -> Option<Asked> {
         let (rate, flags, start_type, start, stop_type, stop) = event.get();
         if start.format() != gst::Format::Time {
             return None;
         }
-        let before = *self.memory.lock();
-        let end = self.reaches.unwrap_or(length);
+        let (before_start, before_stop) = *lock(&self.asked);
         let limit = |kind, value: gst::GenericFormattedValue, before: Option<gst::ClockTime>| match kind {
             gst::SeekType::Set => u64::try_from(value.value()).ok().map(gst::ClockTime::from_nseconds),
             gst::SeekType::End => {
-                Some(gst::ClockTime::from_nseconds(end.nseconds().saturating_add_signed(value.value())))
+                Some(gst::ClockTime::from_nseconds(duration.nseconds().saturating_add_signed(value.value())))
             }
             _ => before,
         };
-        let start = limit(start_type, start, Some(before.start)).unwrap_or_default().min(length);
-        let stop = limit(stop_type, stop, before.stop);
+        let start = limit(start_type, start, Some(before_start)).unwrap_or_default().min(duration);
+        let stop = limit(stop_type, stop, before_stop);
         if stop.is_some_and(|stop| stop < start) {
             return None;
         }
-        let last = stop.map_or(length, |stop| stop.min(length));
+        let last = stop.map_or(duration, |stop| stop.min(duration));
         // Of two limits that stay as they are, the one that is played from does not: it is where playing has come to.
         let here = || playing.stream_time().unwrap_or(start).max(start).min(last);
         let position = match (rate < 0.0, start_type, stop_type) {

@@ -169,7 +169,7 @@ impl Session {
         let plan = &self.range.plan;
         let mut writer = output::writer(header, downstream, plan.track.as_ref(), &plan.track_caps, before.as_ref())?;
         writer.begin_fragment(fragment, &mut self.queue);
-        self.range.memory.goes_out_as(writer.kinds());
+        self.range.goes_out_as(writer.kinds());
         self.reporter.header(header);
         self.writing = Some((Arc::clone(header), writer));
         Ok(())
@@ -220,10 +220,7 @@ impl Session {
         }
         let mut frames = std::mem::replace(&mut self.frames, FrameReader::new(fragment::Range::default()));
         let beginning = self.range.beginning.get().copied().unwrap_or_default();
-        let lead = match &self.cut {
-            Some(Cut::Forward(edges)) => edges.lead(),
-            _ => 0,
-        };
+        let lead = self.cut.as_ref().map_or(0, Cut::lead_time);
         frames.anchor(timestamp_mode(self.range.on_demand.clock), beginning.saturating_sub(lead));
         let start = match frames.resume_point().whole {
             Some(last) => StartSelector::AfterFragment(last),
@@ -293,8 +290,8 @@ impl Session {
             self.position.segment.set_duration(whole.segment.duration());
         }
         let from = self.position.segment.start().unwrap_or_default();
-        let mut start = self.range.moment(from);
-        if self.range.reaches.is_some() && !self.position.is_backward() {
+        let (mut start, end) = (self.range.moment(from), self.range.cut(&self.position));
+        if self.range.goes_on.is_some() && !self.position.is_backward() {
             // What is not kept any more is not waited for.
             start = start.max(listed.timestamp.saturating_mul(1_000_000));
         }
@@ -302,13 +299,10 @@ impl Session {
         let clock = self.range.on_demand.clock;
         let cut = match self.position.is_backward() {
             false => {
-                let edges = Edges::new(clock, beginning, start, self.range.cut(&self.position));
-                Cut::Forward(edges.snap(snap).trick(trick, Thinning::default()))
+                let edges = Edges::new(clock, beginning, start, end).snap(snap).trick(trick, Thinning::default());
+                Cut::Forward(edges)
             }
-            true => {
-                let backward = Backward::new(clock, beginning, start, self.range.end(&self.position), snap);
-                Cut::Backward(backward.trick(trick))
-            }
+            true => Cut::Backward(Backward::new(clock, beginning, start, end, snap).trick(trick)),
         };
         self.frames.anchor(timestamp_mode(clock), cut.anchor());
         self.cut = Some(cut);
@@ -402,7 +396,7 @@ fn course(range: &Range, position: &Position) -> (Listing, Selection) {
 /// The position of a stream that is known to have no video without what is meant for video; and, where nothing but video
 /// goes out, the steps of which each needs one fragment.
 fn as_it_is(range: &Range, mut position: Position) -> (Position, Option<Steps>) {
-    let steps = match range.memory.kinds() {
+    let steps = match range.kinds() {
         None => None,
         Some(Kinds { video: false, .. }) => {
             position.trick = Trick::default();
