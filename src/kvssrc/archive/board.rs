@@ -336,6 +336,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn backward_a_call_names_few_fragments() {
+        let board = Board::new(2, 1000).backward();
+        board.add((0..100).map(listed).collect());
+        for wanted in board.claim(0).await.unwrap() {
+            board.fill(wanted.place, stored(&wanted.number));
+            assert!(matches!(board.take().await, Ok(Next::Fragment(..))));
+        }
+        for lane in [0, 1, 0, 1] {
+            assert_eq!(board.claim(lane).await.unwrap().len(), MOST_BACKWARD);
+        }
+    }
+
+    #[tokio::test]
     async fn only_who_has_the_next_fragment_reads_past_the_limit() {
         let board = Board::new(2, 10);
         board.add((0..6).map(listed).collect());
