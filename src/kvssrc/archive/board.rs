@@ -15,8 +15,11 @@ const LISTED_AHEAD: u64 = 3000;
 const LISTED_AT_FIRST: u64 = 10;
 const LISTED_PER_TAKEN: u64 = 8;
 
-/// How many fragments the first call asks for. No other one is made before these have been taken.
+/// How many fragments the first call begins with. No other one is made before these have been taken.
 const FIRST_CALL: u64 = 2;
+
+/// How many fragments are dealt to a lane at most: what the first call begins with may come on top.
+const HAND: u64 = MOST_FRAGMENTS as u64 - FIRST_CALL;
 
 /// A fragment's place in the range, counted from the first listed.
 pub type Place = u64;
@@ -48,6 +51,8 @@ pub struct Board {
     state: Mutex<State>,
     changed: watch::Sender<()>,
     lanes: usize,
+    /// Whether the first call goes on with its lane's share of what follows.
+    in_bulk: bool,
     /// How many bytes may wait.
     limit: u64,
 }
@@ -90,17 +95,24 @@ impl State {
         self.first.saturating_add(self.slots.len() as u64)
     }
 
-    /// Deals what is listed to so many lanes in turn; the first of all to one.
-    fn deal(&mut self, lanes: usize) {
+    /// Whether the first call has not brought yet what it begins with.
+    fn is_opening(&self) -> bool {
+        self.first < self.undealt.min(FIRST_CALL)
+    }
+
+    /// Deals what is listed to so many lanes in turn; the first of all to one, and, unless in bulk, nothing else.
+    fn deal(&mut self, lanes: usize, in_bulk: bool) {
         let begin = self.undealt;
-        let (lanes, most) = match begin {
-            0 => (1, FIRST_CALL),
-            _ if self.first < begin.min(FIRST_CALL) => return,
-            _ => (lanes.max(1), lanes.saturating_mul(MOST_FRAGMENTS) as u64),
+        let (lanes, opening, most) = match begin {
+            0 if !in_bulk => (1, 0, FIRST_CALL),
+            0 => (lanes.max(1), FIRST_CALL, HAND),
+            _ => (lanes.max(1), 0, HAND),
         };
+        let most = most.saturating_mul(lanes as u64).saturating_add(opening);
         let end = self.end().min(begin.saturating_add(most));
         let mut hands: Vec<Vec<Wanted>> = vec![Vec::new(); lanes];
-        for (place, hand) in (begin..end).zip((0..lanes).cycle()) {
+        let turns = (0..opening).map(|_| 0).chain((0..lanes).cycle());
+        for (place, hand) in (begin..end).zip(turns) {
             if let (Some(slot), Some(hand)) = (self.slot(place), hands.get_mut(hand)) {
                 hand.push(Wanted { place, number: slot.listed.number.clone() });
             }
@@ -117,8 +129,16 @@ impl Board {
             state: Mutex::default(),
             changed: watch::Sender::new(()),
             lanes,
+            in_bulk: false,
             limit: u64::try_from(limit).unwrap_or(u64::MAX),
         }
+    }
+
+    /// Whether the range is likely to be read as a whole. Else the first call asks for little, and ends well where it is
+    /// sought on at once.
+    pub fn in_bulk(mut self, in_bulk: bool) -> Self {
+        self.in_bulk = in_bulk;
+        self
     }
 
     /// Adds what comes next of the range.
@@ -163,8 +183,11 @@ impl Board {
             if state.buffered >= self.limit && !urgent {
                 return None;
             }
+            if state.is_opening() {
+                return None;
+            }
             if state.dealt.is_empty() {
-                state.deal(self.lanes);
+                state.deal(self.lanes, self.in_bulk);
             }
             let claimed = state.dealt.pop_front()?;
             for wanted in &claimed {
@@ -320,6 +343,31 @@ mod tests {
         }
         assert!(matches!(board.take().await.unwrap(), Next::End));
         assert!(board.claim(0).await.is_none());
+    }
+
+    #[tokio::test]
+    async fn in_bulk_the_first_call_goes_on_with_its_share() {
+        let board = Board::new(3, 1000).in_bulk(true);
+        board.add((0..10).map(listed).collect());
+        let places = |hand: &[Wanted]| hand.iter().map(|wanted| wanted.place).collect::<Vec<_>>();
+        let first = board.claim(0).await.unwrap();
+        assert_eq!(places(&first), [0, 1, 2, 5, 8]);
+        for wanted in &first[..2] {
+            assert!(now(board.claim(1)).await.is_none());
+            board.fill(wanted.place, stored(&wanted.number));
+            assert!(matches!(board.take().await, Ok(Next::Fragment(..))));
+        }
+        let hands = [board.claim(1).await.unwrap(), board.claim(2).await.unwrap()];
+        assert_eq!(hands.each_ref().map(|hand| places(hand)), [vec![3, 6, 9], vec![4, 7]]);
+        assert!(now(board.claim(1)).await.is_none());
+        for (lanes, calls) in [(1, 1), (5, 5)] {
+            let board = Board::new(lanes, 1000).in_bulk(true);
+            board.add((0..20_000).map(listed).collect());
+            let mut state = board.lock();
+            state.deal(lanes, true);
+            assert_eq!(state.dealt.len(), calls);
+            assert!(state.dealt.iter().all(|hand| hand.len() <= MOST_FRAGMENTS && hand.len() >= MOST_FRAGMENTS - 2));
+        }
     }
 
     #[tokio::test]

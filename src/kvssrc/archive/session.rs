@@ -51,7 +51,8 @@ impl Session {
     /// Begins to list and to fetch.
     pub fn new(runtime: &Handle, range: &Arc<Range>, position: Position, reporter: Reporter) -> Self {
         let (on_demand, archive) = (range.on_demand, &range.archive);
-        let board = Arc::new(Board::new(on_demand.connections, range.plan.request.max_buffered_bytes));
+        let board = Board::new(on_demand.connections, range.plan.request.max_buffered_bytes);
+        let board = Arc::new(board.in_bulk(position.segment == range.whole().segment));
         let (account, told) = Account::new(Arc::clone(reporter.statistics()));
         let attempts = || Attempts::new(range.plan.patience.for_failures(true), account.clone());
         reporter.archive(0, 0, 0);
