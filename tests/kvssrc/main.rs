@@ -3,6 +3,7 @@
 mod announcements;
 mod archive;
 mod body;
+mod bounds;
 mod chain;
 mod changes;
 mod checkpoint;
