@@ -102,6 +102,11 @@ impl Edges {
         self.origin.saturating_sub(ANCHOR)
     }
 
+    /// By how many ns presentation times are later than the distance from the range's beginning.
+    pub fn lead(&self) -> i64 {
+        self.lead
+    }
+
     /// Takes in what was read.
     pub fn push(&mut self, output: Output) {
         match output {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 const NANOSECONDS: i64 = 1_000_000_000;
 
@@ -18,6 +19,12 @@ impl UnixTime {
     /// A moment from nanoseconds since 1970; `None` where negative.
     pub fn from_nanoseconds(nanoseconds: i64) -> Option<Self> {
         (nanoseconds >= 0).then_some(Self(nanoseconds))
+    }
+
+    /// The present, on the system's clock; `None` where that shows a time before 1970.
+    pub fn now() -> Option<Self> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+        i64::try_from(now.as_nanos()).ok().and_then(Self::from_nanoseconds)
     }
 
     /// Nanoseconds since 1970.

@@ -11,7 +11,8 @@ use gst_base::subclass::base_src::CreateSuccess;
 use gst_base::subclass::prelude::*;
 use tokio::sync::watch;
 
-use super::archive;
+use super::archive::{self, Continuation};
+use super::dvr::{Dvr, Target, Watch};
 use super::error::Error;
 use super::journal::Journal;
 use super::notice::Notice;
@@ -35,8 +36,10 @@ pub struct KvsSrc {
     statistics: Arc<Statistics>,
     /// The range of the archive that is read, while the element is started.
     range: Mutex<Option<Arc<archive::Range>>>,
-    /// Those of the seek at hand.
-    seek_flags: Mutex<gst::SeekFlags>,
+    /// What one can go back in while the element is started, where the stream is followed.
+    dvr: Mutex<Option<Arc<Dvr>>>,
+    /// The seek at hand.
+    seek: Mutex<Option<gst::event::Seek<gst::Event>>>,
     /// Whether the streaming thread has to let go of whatever it waits for.
     flushing: watch::Sender<bool>,
 }
@@ -82,7 +85,8 @@ impl ObjectSubclass for KvsSrc {
             state: Mutex::default(),
             statistics: Arc::default(),
             range: Mutex::default(),
-            seek_flags: Mutex::new(gst::SeekFlags::empty()),
+            dvr: Mutex::default(),
+            seek: Mutex::default(),
             flushing: watch::Sender::new(false),
         }
     }
@@ -194,6 +198,7 @@ impl BaseSrcImpl for KvsSrc {
             }
             None => {
                 self.statistics.begin(plan.duration());
+                *lock(&self.dvr) = Dvr::new(&plan).map(Arc::new);
                 State::Started(Box::new(plan))
             }
         };
@@ -204,6 +209,7 @@ impl BaseSrcImpl for KvsSrc {
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
         let state = std::mem::take(&mut *lock(&self.state));
         lock(&self.range).take();
+        lock(&self.dvr).take();
         // Dropped outside of the lock: this ends the connection.
         if let State::Reading(mut session) = state {
             session.close(None).for_each(|notice| self.tell(&notice));
@@ -238,9 +244,8 @@ impl BaseSrcImpl for KvsSrc {
                 true
             }
             gst::QueryViewMut::Seeking(seeking) if seeking.format() == gst::Format::Time => {
-                let duration = lock(&self.range).as_ref().and_then(|range| range.duration());
-                let start = duration.map(|_| gst::ClockTime::ZERO);
-                seeking.set(duration.is_some(), start, duration);
+                let end = self.seekable_until();
+                seeking.set(end.is_some(), end.map(|_| gst::ClockTime::ZERO), end);
                 true
             }
             gst::QueryViewMut::Scheduling(scheduling) => {
@@ -254,21 +259,32 @@ impl BaseSrcImpl for KvsSrc {
     }
 
     fn is_seekable(&self) -> bool {
-        lock(&self.range).as_ref().is_some_and(|range| range.duration().is_some())
+        self.seekable_until().is_some()
     }
 
     /// Begins another reading where the segment says. What was read before is over: nothing reads it meanwhile.
     fn do_seek(&self, segment: &mut gst::Segment) -> bool {
-        let Some(range) = lock(&self.range).clone() else { return self.parent_do_seek(segment) };
-        let flags = std::mem::replace(&mut *lock(&self.seek_flags), gst::SeekFlags::empty());
-        let position = range.seek(segment, flags);
-        gst::debug!(CAT, imp = self, "Seeking to {segment:?}: {}", position.is_some());
+        let (seek, dvr, range) = (lock(&self.seek).take(), lock(&self.dvr).clone(), lock(&self.range).clone());
+        let next = match (dvr, range) {
+            (Some(dvr), _) => match dvr.seek(segment, seek.as_deref()) {
+                Some(Target::Present(plan)) => Some(State::Started(plan)),
+                Some(Target::Past(range, position)) => Some(State::Positioned(range, position)),
+                None => None,
+            },
+            (None, Some(range)) => {
+                let flags = seek.map_or(gst::SeekFlags::empty(), |seek| seek.get().1);
+                let position = range.seek(segment, flags);
+                position.map(|position| State::Positioned(range, Box::new(position)))
+            }
+            (None, None) => return self.parent_do_seek(segment),
+        };
+        gst::debug!(CAT, imp = self, "Seeking to {segment:?}: {}", next.is_some());
         let mut state = lock(&self.state);
-        let before = match (position, &*state) {
-            // The first of all, before the beginning of the range is known, is none.
-            (None, State::Positioned(..)) if segment.rate() > 0.0 => return true,
+        let before = match (next, &*state) {
+            // The first of all, before it is known where the stream begins, is none.
+            (None, State::Started(_) | State::Positioned(..)) if segment.rate() > 0.0 => return true,
             (None, _) | (Some(_), State::Stopped) => return false,
-            (Some(position), _) => std::mem::replace(&mut *state, State::Positioned(range, Box::new(position))),
+            (Some(next), _) => std::mem::replace(&mut *state, next),
         };
         drop(state);
         // Dropped outside of the lock: this ends its connections.
@@ -278,8 +294,8 @@ impl BaseSrcImpl for KvsSrc {
 
     fn event(&self, event: &gst::Event) -> bool {
         if let gst::EventView::Seek(seek) = event.view() {
-            // The segment that the base class makes of it does not tell them all.
-            *lock(&self.seek_flags) = seek.get().1;
+            // The segment that the base class makes of it does not tell all of its flags, nor what is meant by the end.
+            *lock(&self.seek) = Some(seek.to_owned());
         }
         self.parent_event(event)
     }
@@ -326,8 +342,9 @@ impl KvsSrc {
             State::Reading(session) => Ok(session),
             State::Started(plan) => {
                 drop(state);
+                let watch = lock(&self.dvr).clone().map(|dvr| Watch::new(dvr, None));
                 let session = runtime().map_err(Error::from).and_then(|runtime| {
-                    Session::new(runtime.handle(), &plan, self.arrival_clock(), self.reporter(&plan))
+                    Session::new(runtime.handle(), &plan, self.arrival_clock(), self.reporter(&plan), watch)
                 });
                 session.map(Reading::Live).map(Box::new).map_err(|error| {
                     *lock(&self.state) = State::Ended;
@@ -374,9 +391,38 @@ impl KvsSrc {
                     let _ = self.obj().new_segment(segment.upcast_ref());
                 }
                 Step::Receive => self.receive(session)?,
-                Step::End => return Err(Stop::End),
+                Step::End => match session.continuation() {
+                    Some(continuation) => self.go_on(session, continuation)?,
+                    None => return Err(Stop::End),
+                },
             }
         }
+    }
+
+    /// Follows the stream from the end of the archive on.
+    fn go_on(&self, reading: &mut Reading, continuation: Continuation) -> Result<(), Error> {
+        let Some(dvr) = lock(&self.dvr).clone() else { return Ok(()) };
+        let Continuation { start, frames, writing, lead } = continuation;
+        gst::info!(CAT, imp = self, "The archive has been read; going on from {start:?}");
+        let mut plan = dvr.plan.clone();
+        plan.request.start = start;
+        // Frames keep the distances that they have to those of the archive, whenever they come.
+        plan.live = None;
+        let reporter = self.reporter(&plan);
+        let watch = Watch::new(dvr, Some(lead.saturating_neg()));
+        let handle = runtime()?.handle();
+        let session = Session::new(handle, &plan, self.arrival_clock(), reporter, Some(watch))?;
+        reading.close(None).for_each(|notice| self.tell(&notice));
+        *reading = Reading::Live(session.continued(frames, writing));
+        Ok(())
+    }
+
+    /// Up to where one can seek, in stream time.
+    fn seekable_until(&self) -> Option<gst::ClockTime> {
+        let end = lock(&self.dvr).as_ref().and_then(|dvr| dvr.extent());
+        let duration = self.statistics.duration().unwrap_or(u64::MAX);
+        let end = end.map(|(_, reaches)| gst::ClockTime::from_nseconds(reaches.min(duration)));
+        end.or_else(|| lock(&self.range).as_ref().and_then(|range| range.duration()))
     }
 
     fn negotiate_fragment(&self, session: &mut Reading, fragment: &Arc<Fragment>) -> Result<(), Error> {

@@ -6,6 +6,7 @@ use gst::prelude::*;
 mod announcement;
 mod archive;
 mod checkpoint;
+mod dvr;
 mod error;
 mod imp;
 mod journal;

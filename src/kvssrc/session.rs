@@ -2,12 +2,13 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::checkpoint::Checkpoint;
+use super::dvr::Watch;
 use super::error::Error;
 use super::link::{Event, Link, Pace};
 use super::notice::Notice;
@@ -31,6 +32,9 @@ pub struct Session {
     queue: Queue,
     notices: VecDeque<Notice>,
     reporter: Reporter,
+    /// Told where the reading is, where one can go back in it.
+    watch: Option<Watch>,
+    segment: Option<gst::FormattedSegment<gst::ClockTime>>,
     /// Whole, and gone out; the checkpoint is to name it.
     accepted: Option<FragmentNumber>,
     /// The start that was asked for, and the one that the connection at hand began with.
@@ -86,7 +90,13 @@ impl Session {
     /// # Errors
     ///
     /// There is a checkpoint that cannot be used.
-    pub fn new(runtime: &Handle, plan: &Plan, clock: ArrivalClock, reporter: Reporter) -> Result<Self, Error> {
+    pub fn new(
+        runtime: &Handle,
+        plan: &Plan,
+        clock: ArrivalClock,
+        reporter: Reporter,
+        watch: Option<Watch>,
+    ) -> Result<Self, Error> {
         let consumer = Consumer::new(runtime, plan.request.clone(), plan.live.map(|_| clock));
         let mut frames = FrameReader::new(plan.range);
         frames.time_by(plan.timestamp_mode, plan.live.map(Live::drift_limit));
@@ -108,6 +118,8 @@ impl Session {
             queue: Queue::new(),
             notices: VecDeque::new(),
             reporter,
+            watch,
+            segment: None,
             accepted: None,
             first_start: start.clone(),
             start,
@@ -123,6 +135,14 @@ impl Session {
         })
     }
 
+    /// Goes on where a reading of the archive ended, with what it had begun to put together and to write.
+    pub fn continued(mut self, frames: FrameReader, writing: Option<(Arc<Header>, Writer)>) -> Self {
+        self.frames = frames;
+        self.frames.resume(false);
+        self.writing = writing;
+        self
+    }
+
     /// The next thing to do.
     ///
     /// # Errors
@@ -130,6 +150,9 @@ impl Session {
     /// The stream cannot go on; all that came before has gone out.
     pub fn step(&mut self) -> Result<Step, Error> {
         loop {
+            if let Some(segment) = self.segment.take() {
+                return Ok(Step::Segment(segment));
+            }
             if let Some(item) = self.queue.pop_front() {
                 return Ok(Step::Item(item));
             }
@@ -143,6 +166,9 @@ impl Session {
                 Ok(Some(Output::Start(fragment))) => {
                     self.progress();
                     self.reporter.begin(&fragment);
+                    if let Some(watch) = &mut self.watch {
+                        watch.begin(&fragment);
+                    }
                     if let Some(correction) = self.frames.take_correction() {
                         self.notices.push_back(Notice::Corrected { correction });
                     }
@@ -162,14 +188,22 @@ impl Session {
                         self.progress();
                     }
                     let before = self.reporter.block(&block);
+                    let lead = self.watch.as_mut().and_then(|watch| watch.frame(&block));
                     if let Some((_, writer)) = &mut self.writing {
                         writer.write(&block, &mut self.queue);
+                    }
+                    if let Some(lead) = lead.filter(|lead| *lead > 0) {
+                        let segment = self.segment.insert(gst::FormattedSegment::new());
+                        segment.set_time(gst::ClockTime::from_nseconds(lead));
                     }
                     if !before.is_empty() {
                         return Ok(Step::Before(before));
                     }
                 }
                 Ok(Some(Output::End(end))) => {
+                    if let Some(watch) = &self.watch {
+                        watch.end(&end, self.frames.captured_until());
+                    }
                     // All of it has gone out: the queue is empty, and whatever is asked for next comes behind it.
                     self.notices.extend(self.reporter.end(&end, self.frames.duplicates()));
                     self.accepted = end.number;
@@ -249,8 +283,7 @@ impl Session {
     }
 
     fn end_is_past(&self) -> bool {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.end.is_some_and(|end| u128::try_from(end.nanoseconds()).is_ok_and(|end| end <= now.as_nanos()))
+        self.end.is_some_and(|end| UnixTime::now().is_some_and(|now| end <= now))
     }
 
     fn progress(&mut self) {

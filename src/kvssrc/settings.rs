@@ -22,9 +22,9 @@ use crate::aws::{Authorities, InvalidAuthorities, InvalidStream, Request, StartS
 use crate::fragment::{Clock, FragmentNumber, InvalidTime, Range, TimestampMode, UnixTime};
 use crate::output::{TrackCaps, TrackSelector, track_caps_property};
 
-pub use self::archive::OnDemand;
 #[cfg(feature = "doc")]
 pub use self::archive::{FragmentSelectorType, OnMissing, PlaybackMode};
+pub use self::archive::{GoingBack, OnDemand};
 pub use self::limits::Patience;
 pub use self::timing::Live;
 #[cfg(feature = "doc")]
@@ -87,6 +87,7 @@ pub struct Plan {
     pub checkpoint: Option<Checkpoint>,
     /// Set where a range of the archive is read.
     pub on_demand: Option<OnDemand>,
+    pub going_back: GoingBack,
 }
 
 impl Plan {
@@ -320,6 +321,7 @@ impl Settings {
             timestamp_mode: self.timing.mode(),
             live: self.is_live().then(|| self.timing.live()),
             on_demand,
+            going_back: self.archive.going_back(),
         })
     }
 

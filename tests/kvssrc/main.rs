@@ -9,6 +9,7 @@ mod changes;
 mod checkpoint;
 mod credentials;
 mod devices;
+mod dvr;
 mod elementary;
 mod errors;
 mod faults;

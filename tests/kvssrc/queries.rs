@@ -6,7 +6,7 @@ use gst::prelude::*;
 
 use super::body::{Fragment, START_MS, body};
 use super::support::{
-    END, PATIENCE, Pipeline, STREAM, command, emulator, emulator_with_body, printed, source_for_ever,
+    END, PATIENCE, Pipeline, STREAM, command, emulator, emulator_with_body, printed, source_for_ever, wait_until,
 };
 use kvs_emulator::Emulator;
 
@@ -101,16 +101,20 @@ fn the_application_is_told_when_the_duration_is_known() {
 }
 
 #[test]
-fn it_is_read_in_order_and_not_sought_in() {
+fn it_is_read_in_order_and_can_be_sought_in() {
     let emulator = stored();
     let pipeline = Pipeline::new(&format!("{} {} ! appsink name=sink sync=false", source_for_ever(&emulator), range()));
     let sink = pipeline.sink("audio/x-alaw");
     pipeline.play();
     assert!(sink.try_pull_sample(PATIENCE).is_some());
     let pad = pipeline.by_name("source").unwrap().static_pad("src").unwrap();
-    let mut seeking = gst::query::Seeking::new(gst::Format::Time);
-    assert!(pad.query(&mut seeking));
-    assert!(!seeking.result().0);
+    // How far the stream reaches is known from the first whole fragment on.
+    wait_until("the end is known", || {
+        let mut seeking = gst::query::Seeking::new(gst::Format::Time);
+        assert!(pad.query(&mut seeking));
+        let (seekable, start, end) = seeking.result();
+        seekable && (start.value(), end.value()) == (0, 4_500_000_000)
+    });
     let mut scheduling = gst::query::Scheduling::new();
     assert!(pad.query(&mut scheduling));
     let (flags, ..) = scheduling.result();

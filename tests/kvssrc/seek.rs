@@ -56,13 +56,6 @@ fn a_range_tells_its_length_and_that_one_can_seek_in_it() {
 }
 
 #[test]
-fn live_reading_cannot_be_sought_in() {
-    let emulator = serve(Emulator::builder(), 10);
-    let (pipeline, _sink) = paused(&format!("{} start-selector=earliest", source_for_ever(&emulator)), AUDIO);
-    assert!(pipeline.seek_simple(gst::SeekFlags::FLUSH, ms(2000)).is_err());
-}
-
-#[test]
 fn a_seek_anywhere_in_a_day_shows_the_frame_asked_for() {
     let emulator = day();
     let (pipeline, sink) = paused(&range(&emulator, 0, DAY), AUDIO);

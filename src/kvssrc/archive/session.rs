@@ -11,8 +11,10 @@ use super::account::Account;
 use super::board::{Board, Next};
 use super::patience::Attempts;
 use super::{Position, Range, lane, lister, milliseconds};
+use crate::aws::StartSelector;
 use crate::fragment::{
     self, Clock, Edges, Fragment, FrameReader, Header, Listed, Listing, Opening, Output, Stored, TimestampMode,
+    UnixTime,
 };
 use crate::kvssrc::error::Error;
 use crate::kvssrc::notice::Notice;
@@ -45,6 +47,15 @@ pub struct Session {
     delivered: u64,
     missing: u64,
     ended: bool,
+}
+
+/// What GetMedia goes on with behind the archive.
+pub struct Continuation {
+    pub start: StartSelector,
+    pub frames: FrameReader,
+    pub writing: Option<(Arc<Header>, Writer)>,
+    /// By how many ns presentation time is later than stream time.
+    pub lead: i64,
 }
 
 impl Session {
@@ -197,6 +208,31 @@ impl Session {
         self.reporter.close(error, self.frames.duplicates())
     }
 
+    /// How the stream goes on behind all that has gone out, where it does; this reading is over then.
+    pub fn continuation(&mut self) -> Option<Continuation> {
+        if !self.range.goes_on_behind(&self.position) {
+            return None;
+        }
+        let mut frames = std::mem::replace(&mut self.frames, FrameReader::new(fragment::Range::default()));
+        let beginning = self.range.beginning.get().copied().unwrap_or_default();
+        let lead = self.edges.as_ref().map_or(0, Edges::lead);
+        frames.anchor(mode_of(self.range.on_demand.clock), beginning.saturating_sub(lead));
+        let start = match frames.resume_point().whole {
+            Some(last) => StartSelector::AfterFragment(last),
+            // Nothing was stored from there on.
+            None => {
+                let from = self.position.segment.start().unwrap_or_default();
+                let moment = beginning.saturating_add_unsigned(from.nseconds());
+                let moment = UnixTime::from_nanoseconds(moment)?;
+                match self.range.on_demand.clock {
+                    Clock::Producer => StartSelector::ProducerTimestamp(moment),
+                    Clock::Server => StartSelector::ServerTimestamp(moment),
+                }
+            }
+        };
+        Some(Continuation { start, frames, writing: self.writing.take(), lead })
+    }
+
     /// The first fragment listed tells where the range begins that begins with it.
     fn open(&mut self, listed: &Listed) {
         if self.edges.is_some() {
@@ -214,15 +250,15 @@ impl Session {
             self.position.segment.set_duration(whole.segment.duration());
         }
         let from = self.position.segment.start().unwrap_or_default();
-        let start = beginning.saturating_add_unsigned(from.nseconds());
+        let mut start = beginning.saturating_add_unsigned(from.nseconds());
+        if self.range.goes_on {
+            // What is not kept any more is not waited for.
+            start = start.max(listed.timestamp.saturating_mul(1_000_000));
+        }
         let clock = self.range.on_demand.clock;
-        let edges = Edges::new(clock, beginning, start, self.range.end(&self.position))
+        let edges = Edges::new(clock, beginning, start, self.range.cut(&self.position))
             .snap(self.position.snap, self.position.keyframes_only);
-        let mode = match clock {
-            Clock::Producer => TimestampMode::Producer,
-            Clock::Server => TimestampMode::Server,
-        };
-        self.frames.anchor(mode, edges.anchor());
+        self.frames.anchor(mode_of(clock), edges.anchor());
         self.edges = Some(edges);
     }
 
@@ -285,6 +321,13 @@ impl Session {
         segment.set_time(start);
         segment.set_stop(segment.stop().map(|stop| stop + lead));
         segment
+    }
+}
+
+fn mode_of(clock: Clock) -> TimestampMode {
+    match clock {
+        Clock::Producer => TimestampMode::Producer,
+        Clock::Server => TimestampMode::Server,
     }
 }
 

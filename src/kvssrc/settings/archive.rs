@@ -1,6 +1,6 @@
 //! The properties that say how the archive is read.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use gst::glib;
 use gst::prelude::*;
@@ -55,6 +55,16 @@ pub struct OnDemand {
     pub fails_on_missing: bool,
 }
 
+/// The archive behind a stream that is followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GoingBack {
+    /// How far behind the first frame one can go.
+    pub window: Duration,
+    pub connections: usize,
+    /// Whether a fragment that cannot be had is an error.
+    pub fails_on_missing: bool,
+}
+
 /// The properties as they were set.
 #[derive(Clone, Debug)]
 pub(super) struct ArchiveProperties {
@@ -62,6 +72,7 @@ pub(super) struct ArchiveProperties {
     selector: FragmentSelectorType,
     on_missing: OnMissing,
     connections: u32,
+    dvr_window: u32,
 }
 
 impl Default for ArchiveProperties {
@@ -71,6 +82,7 @@ impl Default for ArchiveProperties {
             selector: FragmentSelectorType::default(),
             on_missing: OnMissing::default(),
             connections: 3,
+            dvr_window: 0,
         }
     }
 }
@@ -106,6 +118,15 @@ impl ArchiveProperties {
                 .blurb("What a fragment of the archive means that was listed and cannot be had")
                 .mutable_ready()
                 .build(),
+            glib::ParamSpecUInt::builder("dvr-window")
+                .nick("DVR window")
+                .blurb(
+                    "How far one can go back behind the first frame of a stream that is followed, in ms: the stream time \
+                     of that frame",
+                )
+                .default_value(default.dvr_window)
+                .mutable_ready()
+                .build(),
         ]
     }
 
@@ -116,6 +137,7 @@ impl ArchiveProperties {
             "connections" => value.get().map(|value| self.connections = value).is_ok(),
             "fragment-selector" => value.get().map(|value| self.selector = value).is_ok(),
             "on-missing" => value.get().map(|value| self.on_missing = value).is_ok(),
+            "dvr-window" => value.get().map(|value| self.dvr_window = value).is_ok(),
             _ => return None,
         })
     }
@@ -127,6 +149,7 @@ impl ArchiveProperties {
             "connections" => self.connections.to_value(),
             "fragment-selector" => self.selector.to_value(),
             "on-missing" => self.on_missing.to_value(),
+            "dvr-window" => self.dvr_window.to_value(),
             _ => return None,
         })
     }
@@ -151,13 +174,20 @@ impl ArchiveProperties {
             _ => return Err(SettingsError::NoRange),
         };
         let clock = if self.selector == FragmentSelectorType::Server { Clock::Server } else { clock };
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now = i64::try_from(now.as_nanos()).ok().and_then(UnixTime::from_nanoseconds);
-        let end = end.or(now).ok_or(SettingsError::NoRange)?;
+        let end = end.or_else(UnixTime::now).ok_or(SettingsError::NoRange)?;
         if let Some(start) = start.filter(|start| *start >= end) {
             return Err(SettingsError::Backwards { start, end });
         }
-        let connections = usize::try_from(self.connections).unwrap_or(1);
-        Ok(Some(OnDemand { clock, start, end, connections, fails_on_missing: self.on_missing == OnMissing::Fail }))
+        let GoingBack { connections, fails_on_missing, .. } = self.going_back();
+        Ok(Some(OnDemand { clock, start, end, connections, fails_on_missing }))
+    }
+
+    /// How one can go back in a stream that is followed.
+    pub fn going_back(&self) -> GoingBack {
+        GoingBack {
+            window: Duration::from_millis(self.dvr_window.into()),
+            connections: usize::try_from(self.connections).unwrap_or(1),
+            fails_on_missing: self.on_missing == OnMissing::Fail,
+        }
     }
 }
