@@ -41,10 +41,9 @@ fn stats(pipeline: &Pipeline, field: &str) -> u64 {
 
 #[test]
 fn the_first_frame_of_a_day_needs_two_pages_at_most() {
-    for (properties, pages) in [
-        (format!("start-timestamp={}", seconds(START_MS + 50_000_000)), 1),
-        ("start-selector=earliest".to_owned(), 2),
-    ] {
+    for (properties, pages) in
+        [(format!("start-timestamp={}", seconds(START_MS + 50_000_000)), 1), ("start-selector=earliest".to_owned(), 2)]
+    {
         let emulator = serve(Emulator::builder(), DAY);
         // Nothing that is listed behind those pages is ever answered.
         let hang = Fault::HangRequest { operation: Operation::ListFragments };

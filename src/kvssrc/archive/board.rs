@@ -203,7 +203,9 @@ impl Board {
     /// Waits until the lane may read more.
     pub async fn room(&self, lane: usize) {
         self.wait(|state| {
-            let urgent = state.slots.front().is_some_and(|slot| slot.lane == Some(lane));
+            // What has come already, and is still to be taken, is waited for by nobody.
+            let is_awaited = |slot: &Slot| slot.lane == Some(lane) && matches!(slot.content, Content::Waiting);
+            let urgent = state.slots.front().is_some_and(is_awaited);
             (state.buffered < self.limit || urgent).then_some(())
         })
         .await;
@@ -383,6 +385,7 @@ mod tests {
         board.read(10);
         board.fill(first[0].place, stored(&first[0].number));
         // Everybody waits for the streaming thread.
+        assert!(now(board.room(0)).await.is_none());
         assert!(now(board.room(1)).await.is_none());
         assert!(matches!(board.take().await, Ok(Next::Fragment(..))));
         assert!(now(board.room(1)).await.is_some());
