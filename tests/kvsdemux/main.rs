@@ -17,3 +17,4 @@ mod select;
 #[path = "../kvssrc/support.rs"]
 mod support;
 mod time_in;
+mod timecode;

@@ -67,6 +67,7 @@ impl Session {
     pub fn new(runtime: &Handle, range: &Arc<Range>, position: Position, reporter: Reporter) -> Self {
         let (on_demand, archive) = (range.on_demand, &range.archive);
         let board = Board::new(on_demand.connections, range.plan.request.max_buffered_bytes);
+        let board = board.in_bulk(position.segment == range.whole().segment);
         let board = Arc::new(if position.is_backward() { board.backward() } else { board });
         let (account, told) = Account::new(Arc::clone(reporter.statistics()));
         let attempts = || Attempts::new(range.plan.patience.for_failures(true), account.clone());
