@@ -21,6 +21,9 @@ use super::{Error, Request, Stage, StartSelector};
 /// to hand over what it holds, and shorter than what a clock is judged by.
 const SILENCE: Duration = Duration::from_millis(5);
 
+/// Room for bytes is given back in parts of which so many make the whole, or once nothing waits to be taken.
+const ROOM_PARTS: usize = 4;
+
 /// Tells the time, in ns, on the clock of whoever wants to know when bytes came.
 pub type ArrivalClock = Arc<dyn Fn() -> Option<u64> + Send + Sync>;
 
@@ -56,7 +59,7 @@ impl Consumer {
                 let _ = reading.sender.send(Err(error));
             }
         });
-        Connection { received, room, limit, task: task.abort_handle() }
+        Connection { received, room, limit, taken: 0, task: task.abort_handle() }
     }
 }
 
@@ -67,6 +70,8 @@ pub struct Connection {
     received: mpsc::UnboundedReceiver<Result<Received, Error>>,
     room: Arc<Semaphore>,
     limit: usize,
+    /// How many bytes have been taken that there is not yet room for again.
+    taken: usize,
     task: AbortHandle,
 }
 
@@ -97,11 +102,25 @@ impl Connection {
     ///
     /// Whatever ended the call before its end; nothing follows it.
     pub async fn next(&mut self) -> Option<Result<Received, Error>> {
-        let next = self.received.recv().await;
+        let next = match self.received.try_recv() {
+            Ok(next) => Some(next),
+            Err(_) => {
+                self.make_room();
+                self.received.recv().await
+            }
+        };
         if let Some(Ok(Received::Bytes(bytes, _))) = &next {
-            self.room.add_permits(bytes.len().min(self.limit));
+            self.taken = self.taken.saturating_add(bytes.len().min(self.limit));
+            // Not for each piece: whoever waits for room is on another thread, which it costs much to wake.
+            if self.taken >= self.limit / ROOM_PARTS {
+                self.make_room();
+            }
         }
         next
+    }
+
+    fn make_room(&mut self) {
+        self.room.add_permits(std::mem::take(&mut self.taken));
     }
 }
 

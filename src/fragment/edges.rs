@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::snap::{Snap, Snapping};
+use super::trick::{Thinning, Trick};
 use super::{Clock, Fragment, Output, TimedBlock, UnixTime};
 use crate::mkv::TrackKind;
 
@@ -10,23 +12,18 @@ use crate::mkv::TrackKind;
 /// maximal fragments ([quotas](https://docs.aws.amazon.com/kinesisvideostreams/latest/dg/limits.html)).
 const ANCHOR: i64 = 30_000_000_000;
 
-/// Where reading begins.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Snap {
-    /// Where it was asked to; what is before is only decoded.
-    #[default]
-    Exact,
-    /// With the keyframe before that.
-    Keyframe,
-}
+/// How many fragments may end while a keyframe is looked for behind the place where it was wanted.
+const SNAP_PATIENCE: u8 = 2;
 
 /// What is known once the first frames are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Opening {
     /// By how many ns presentation times are later than the distance from the range's beginning.
     pub lead: u64,
-    /// How far from the range's beginning the first frame to be shown may lie, in ns.
+    /// How far from the range's beginning frames that are shown may lie, in ns.
     pub start: u64,
+    /// The same of their end, where that is not where it was asked for.
+    pub stop: Option<u64>,
 }
 
 /// Cuts frames to a range, all moments in ns since 1970.
@@ -40,10 +37,11 @@ pub struct Edges {
     origin: i64,
     start: i64,
     end: i64,
-    snap: Snap,
-    keyframes_only: bool,
+    trick: Trick,
+    thinning: Thinning,
     state: State,
     opening: Option<Opening>,
+    /// By how many ns presentation times are later; at least so many.
     lead: i64,
     fragment: Option<Arc<Fragment>>,
     /// Video behind the end that a frame before it may still need.
@@ -53,6 +51,13 @@ pub struct Edges {
 
 #[derive(Debug)]
 enum State {
+    /// It is not known yet which keyframe the range begins with.
+    Snapping {
+        snapping: Snapping,
+        held: Vec<Output>,
+        behind: bool,
+        patience: u8,
+    },
     /// It is not known yet what the first frames need.
     Before {
         held: Vec<Held>,
@@ -79,9 +84,9 @@ impl Edges {
             origin,
             start,
             end,
-            snap: Snap::default(),
-            keyframes_only: false,
-            state: State::Before { held: Vec::new(), begun: Vec::new(), inside: false },
+            trick: Trick::default(),
+            thinning: Thinning::default(),
+            state: State::before(),
             opening: None,
             lead: 0,
             fragment: None,
@@ -90,10 +95,30 @@ impl Edges {
         }
     }
 
-    /// Where to begin, and whether only keyframes of video are wanted at all.
-    pub fn snap(mut self, snap: Snap, keyframes_only: bool) -> Self {
-        self.snap = snap;
-        self.keyframes_only = keyframes_only;
+    /// Which keyframe to begin with.
+    pub fn snap(mut self, snap: Snap) -> Self {
+        if snap != Snap::Exact {
+            let snapping = Snapping::new(snap, self.start);
+            self.state = State::Snapping { snapping, held: Vec::new(), behind: false, patience: SNAP_PATIENCE };
+        }
+        self
+    }
+
+    /// What to leave out.
+    pub fn trick(mut self, trick: Trick, thinning: Thinning) -> Self {
+        self.trick = trick;
+        self.thinning = thinning;
+        self
+    }
+
+    /// What was left out.
+    pub fn into_thinning(self) -> Thinning {
+        self.thinning
+    }
+
+    /// By how many ns presentation times are later at least.
+    pub fn lead(mut self, lead: i64) -> Self {
+        self.lead = lead;
         self
     }
 
@@ -103,19 +128,59 @@ impl Edges {
     }
 
     /// By how many ns presentation times are later than the distance from the range's beginning.
-    pub fn lead(&self) -> i64 {
+    pub fn lead_time(&self) -> i64 {
         self.lead
     }
 
     /// Takes in what was read.
     pub fn push(&mut self, output: Output) {
+        let State::Snapping { snapping, held, behind, patience } = &mut self.state else { return self.take(output) };
+        let mut begin = None;
+        match &output {
+            Output::Start(fragment) => self.fragment = Some(Arc::clone(fragment)),
+            Output::Block(block) => {
+                let Some(fragment) = &self.fragment else { return };
+                let time = time_of(self.clock, fragment, block);
+                *behind |= time >= self.start;
+                // The first video track leads.
+                match video_tracks(fragment).next() {
+                    Some(leading) if block.track == Some(leading) && time < self.end => {
+                        begin = snapping.frame(time, block.block.keyframe);
+                    }
+                    Some(_) => {}
+                    // Any frame of sound is as good as a keyframe.
+                    None => begin = Some(self.start),
+                }
+            }
+            Output::End(_) if *behind => {
+                *patience = patience.saturating_sub(1);
+                begin = (*patience == 0).then(|| snapping.finish());
+            }
+            Output::End(_) => {}
+            Output::RangeEnd => {}
+        }
+        held.push(output);
+        if let Some(begin) = begin {
+            self.begin_at(begin);
+        }
+    }
+
+    /// What was held comes anew, for a range that begins here.
+    fn begin_at(&mut self, begin: i64) {
+        if let State::Snapping { held, .. } = std::mem::replace(&mut self.state, State::before()) {
+            self.start = begin;
+            held.into_iter().for_each(|output| self.take(output));
+        }
+    }
+
+    fn take(&mut self, output: Output) {
         match output {
             Output::Start(fragment) => {
                 self.past.clear();
                 self.fragment = Some(Arc::clone(&fragment));
                 match &mut self.state {
                     State::Before { held, .. } => held.push(Held::Start(fragment)),
-                    State::Inside => self.ready.push_back(Output::Start(fragment)),
+                    State::Inside | State::Snapping { .. } => self.ready.push_back(Output::Start(fragment)),
                 }
             }
             Output::Block(block) => self.push_block(block),
@@ -139,6 +204,9 @@ impl Edges {
 
     /// Nothing follows.
     pub fn finish(&mut self) {
+        if let State::Snapping { snapping, .. } = &self.state {
+            self.begin_at(snapping.finish());
+        }
         if matches!(self.state, State::Before { inside: true, .. }) {
             self.open();
         }
@@ -151,18 +219,19 @@ impl Edges {
 
     fn push_block(&mut self, mut block: TimedBlock) {
         let Some(fragment) = &self.fragment else { return };
-        let begin = match self.clock {
-            Clock::Producer => fragment.producer_timestamp,
-            Clock::Server => fragment.server_timestamp,
-        };
-        let begin = begin.map_or(fragment.start(), UnixTime::nanoseconds);
-        let time = begin.saturating_add(block.capture_time.saturating_sub(fragment.start()));
-        let tracks = &fragment.header.tracks.tracks;
-        let is_video = |index: usize| tracks.get(index).is_some_and(|track| matches!(track.kind, TrackKind::Video(_)));
-        let video = block.track.is_some_and(is_video);
-        let video_tracks: Vec<usize> = (0..tracks.len()).filter(|index| is_video(*index)).collect();
-        if self.keyframes_only && !video_tracks.is_empty() && !(video && block.block.keyframe) {
+        let time = time_of(self.clock, fragment, &block);
+        let video_tracks: Vec<usize> = video_tracks(fragment).collect();
+        let track = block.track;
+        let video = track.is_some_and(|track| video_tracks.contains(&track));
+        if !video_tracks.is_empty() && !video && self.trick.without_audio {
             return;
+        }
+        if let (true, Some(steps)) = (video, self.trick.keyframes) {
+            // Nothing that is shown needs a frame outside of the range.
+            let inside = (self.start..self.end).contains(&time);
+            if !(inside && block.block.keyframe && self.thinning.wants(track, steps.of(time))) {
+                return;
+            }
         }
         if time >= self.end {
             if video && matches!(self.state, State::Inside) {
@@ -171,9 +240,8 @@ impl Edges {
             }
             return;
         }
-        let track = block.track;
         match &mut self.state {
-            State::Inside => {
+            State::Inside | State::Snapping { .. } => {
                 if video && !self.past.is_empty() {
                     let (needed, others) = self.past.drain(..).partition(|past| past.track == track);
                     self.past = others;
@@ -183,10 +251,10 @@ impl Edges {
                     }
                 }
                 // A frame that is shown before the beginning, behind one in decoding order that is not.
-                if video && self.snap == Snap::Exact {
+                if video {
                     hide_before(&mut block, time, self.start);
                 }
-                if video || time >= self.start || self.snap == Snap::Keyframe {
+                if video || time >= self.start {
                     self.give(block);
                 }
             }
@@ -197,7 +265,7 @@ impl Edges {
                     held.retain(|held| !of_track(held));
                 }
                 let early = time < self.start;
-                if early && (!video && self.snap == Snap::Exact) {
+                if early && !video {
                     return;
                 }
                 if early && video && !block.block.keyframe && !held.iter().any(of_track) {
@@ -223,13 +291,11 @@ impl Edges {
             _ => None,
         });
         let video_start = video_start.min().unwrap_or(self.start);
-        if self.snap == Snap::Keyframe {
-            self.start = self.start.min(video_start);
-        }
-        self.lead = self.origin.saturating_sub(video_start).max(0);
+        self.lead = self.origin.saturating_sub(video_start).max(self.lead);
         self.opening = Some(Opening {
             lead: u64::try_from(self.lead).unwrap_or(0),
             start: u64::try_from(self.start.saturating_sub(self.origin)).unwrap_or(0),
+            stop: None,
         });
         let mut fragment = None;
         for held in held {
@@ -259,6 +325,28 @@ impl Edges {
     }
 }
 
+impl State {
+    fn before() -> Self {
+        Self::Before { held: Vec::new(), begun: Vec::new(), inside: false }
+    }
+}
+
+/// When a block was captured, on the range's clock.
+pub(super) fn time_of(clock: Clock, fragment: &Fragment, block: &TimedBlock) -> i64 {
+    let begin = match clock {
+        Clock::Producer => fragment.producer_timestamp,
+        Clock::Server => fragment.server_timestamp,
+    };
+    let begin = begin.map_or(fragment.start(), UnixTime::nanoseconds);
+    begin.saturating_add(block.capture_time.saturating_sub(fragment.start()))
+}
+
+/// The indices of the video tracks.
+pub(super) fn video_tracks(fragment: &Fragment) -> impl Iterator<Item = usize> + '_ {
+    let tracks = fragment.header.tracks.tracks.iter().enumerate();
+    tracks.filter(|(_, track)| matches!(track.kind, TrackKind::Video(_))).map(|(index, _)| index)
+}
+
 /// Makes a block invisible that begins before the start, and no longer than up to there: timestamps are rounded to ms and
 /// durations are not, so that a sliver of the last one would be shown else.
 fn hide_before(block: &mut TimedBlock, time: i64, start: i64) {
@@ -270,11 +358,11 @@ fn hide_before(block: &mut TimedBlock, time: i64, start: i64) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
-    use crate::fragment::{FrameReader, Range, TimestampMode};
+    use crate::fragment::{FrameReader, Range, Steps, TimestampMode};
 
-    const MS: i64 = 1_000_000;
+    pub const MS: i64 = 1_000_000;
 
     /// An element with its size in 8 bytes.
     fn element(id: &[u8], data: &[u8]) -> Vec<u8> {
@@ -283,7 +371,7 @@ mod tests {
     }
 
     /// One fragment of this producer timestamp, in ms: video in track 1, audio in track 2.
-    fn body(timestamp: i64, frames: &[(u8, i16, bool)]) -> Vec<u8> {
+    pub fn body(timestamp: i64, frames: &[(u8, i16, bool)]) -> Vec<u8> {
         let track = |number: u8, kind: u8| {
             let fields = [element(&[0xD7], &[number]), element(&[0x83], &[kind]), element(&[0x86], b"V_TEST")];
             element(&[0xAE], &fields.concat())
@@ -317,7 +405,10 @@ mod tests {
     /// out is (track, presentation time in ms, invisible).
     fn cut(frames: &[(u8, i16, bool)], start: i64, end: i64, snap: Snap) -> (Vec<(u64, i64, bool)>, Option<Opening>) {
         let at = |ms: i64| (100_000 + ms) * MS;
-        let mut edges = Edges::new(Clock::Producer, at(start), at(start), at(end)).snap(snap, false);
+        read(frames, Edges::new(Clock::Producer, at(start), at(start), at(end)).snap(snap))
+    }
+
+    fn read(frames: &[(u8, i16, bool)], mut edges: Edges) -> (Vec<(u64, i64, bool)>, Option<Opening>) {
         let mut reader = FrameReader::new(Range::default());
         reader.anchor(TimestampMode::Producer, edges.anchor());
         reader.push(body(100_000, frames).into());
@@ -348,7 +439,7 @@ mod tests {
     fn what_the_first_frame_needs_comes_before_it_unseen() {
         let (found, opening) = cut(&frames(), 300, 400, Snap::Exact);
         // The keyframe lies at 200 ms, 100 ms before the range.
-        assert_eq!(opening, Some(Opening { lead: 100_000_000, start: 0 }));
+        assert_eq!(opening, Some(Opening { lead: 100_000_000, start: 0, stop: None }));
         let video: Vec<_> = found.iter().filter(|(track, ..)| *track == 1).map(|frame| (frame.1, frame.2)).collect();
         assert_eq!(video, [(0, true), (40, true), (80, true), (120, false), (160, false)]);
         let audio: Vec<_> = found.iter().filter(|(track, ..)| *track == 2).map(|frame| (frame.1, frame.2)).collect();
@@ -358,18 +449,43 @@ mod tests {
     #[test]
     fn a_range_that_begins_with_a_keyframe_needs_nothing_else() {
         let (found, opening) = cut(&frames(), 200, 300, Snap::Exact);
-        assert_eq!(opening, Some(Opening { lead: 0, start: 0 }));
+        assert_eq!(opening, Some(Opening { lead: 0, start: 0, stop: None }));
         let expected = [(1, 0, false), (2, 0, false), (1, 40, false), (2, 50, false), (1, 80, false)];
         assert_eq!(found, expected);
     }
 
     #[test]
     fn a_snapped_range_begins_with_all_tracks_at_the_keyframe() {
-        let (found, opening) = cut(&frames(), 300, 400, Snap::Keyframe);
-        assert_eq!(opening, Some(Opening { lead: 100_000_000, start: 0 }));
+        let (found, opening) = cut(&frames(), 300, 400, Snap::Before);
+        assert_eq!(opening, Some(Opening { lead: 100_000_000, start: 0, stop: None }));
         assert_eq!(found.iter().filter(|(track, ..)| *track == 1).count(), 5);
         assert_eq!(found.iter().filter(|(track, ..)| *track == 2).count(), 4);
         assert!(found.iter().all(|(_, _, invisible)| !invisible));
+        for (snap, start) in [(Snap::After, 300), (Snap::Nearest, 301), (Snap::After, 400)] {
+            let (found, opening) = cut(&frames(), start, 500, snap);
+            let start = u64::try_from(400 - start).unwrap() * 1_000_000;
+            assert_eq!(opening, Some(Opening { lead: 0, start, stop: None }), "{snap:?}");
+            assert_eq!(found.iter().map(|frame| frame.0).collect::<Vec<_>>(), [1, 2, 1, 2, 1], "{snap:?}");
+            assert!(found.iter().all(|(_, _, invisible)| !invisible));
+        }
+        // Behind the last keyframe there is what there is.
+        assert_eq!(cut(&frames(), 700, 800, Snap::After), cut(&frames(), 700, 800, Snap::Exact));
+    }
+
+    #[test]
+    fn of_video_only_keyframes_come_and_not_too_many() {
+        let at = |ms: i64| (100_000 + ms) * MS;
+        let only = |rate: f64, without_audio: bool| {
+            let trick = Trick { keyframes: Some(Steps::new(rate, 0, at(100))), without_audio };
+            let edges = Edges::new(Clock::Producer, at(0), at(100), at(700)).trick(trick, Thinning::default());
+            let (found, _) = read(&frames(), edges);
+            let times = |track| found.iter().filter(|frame| frame.0 == track).map(|frame| frame.1).collect::<Vec<_>>();
+            (times(1), times(2).len())
+        };
+        assert_eq!(only(0.5, false), (vec![200, 400, 600], 12));
+        assert_eq!(only(0.5, true), (vec![200, 400, 600], 0));
+        // A step lasts 500 ms.
+        assert_eq!(only(1.5, true), (vec![200, 600], 0));
     }
 
     #[test]

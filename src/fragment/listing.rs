@@ -36,13 +36,15 @@ pub struct Call {
     pub next_page: bool,
 }
 
-/// Lists a range from its beginning to its end, a window at a time, and never holds more than one.
+/// Lists a range from its beginning to its end or the other way, a window at a time, and never holds more than one.
 ///
 /// Pages are in no order, so that the first fragment is known only once a window is known whole: windows are cut so that
 /// they fit a page. Behind an empty one comes a probe of all that is left: the earliest of its first page bounds a
 /// window that holds a thousandth of what the probe found.
 #[derive(Clone, Debug)]
 pub struct Listing {
+    /// From the range's end to its beginning: then times are counted backwards here, and signs are the other way.
+    backward: bool,
     /// Where the window at hand begins, and where the range ends.
     start: i64,
     end: i64,
@@ -73,25 +75,52 @@ impl Listing {
         Self::from(first, end, window)
     }
 
+    /// The same from the end to the beginning.
+    pub fn backward(start: i64, end: i64) -> Self {
+        let first = start.saturating_sub(LONGEST_FRAGMENT).max(0);
+        let (begin, end) = (end.saturating_neg(), first.saturating_neg());
+        let window = Window::Probe(begin.saturating_add(FIRST_WINDOW).min(end));
+        Self { backward: true, ..Self::from(begin, end, window) }
+    }
+
+    /// How much behind a moment the first fragment may begin that begins behind it, in ms, where nothing is missing.
+    pub const fn reach() -> i64 {
+        LONGEST_FRAGMENT
+    }
+
     /// All fragments up to `end`, in ms since 1970.
     pub fn earliest(end: i64) -> Self {
         Self::from(0, end, Window::Probe(end))
     }
 
     fn from(start: i64, end: i64, window: Window) -> Self {
-        Self { start, end, width: FIRST_WINDOW, window, found: Vec::new(), next_page: false, last: None }
+        Self {
+            backward: false,
+            start,
+            end,
+            width: FIRST_WINDOW,
+            window,
+            found: Vec::new(),
+            next_page: false,
+            last: None,
+        }
     }
 
     /// The next call to make; `None` where all is listed.
     pub fn call(&self) -> Option<Call> {
         let (Window::All(end) | Window::Probe(end)) = self.window;
-        (self.start <= self.end).then_some(Call { start: self.start, end, next_page: self.next_page })
+        let (start, end) = match self.backward {
+            false => (self.start, end),
+            true => (end.saturating_neg(), self.start.saturating_neg()),
+        };
+        (self.start <= self.end).then_some(Call { start, end, next_page: self.next_page })
     }
 
-    /// Whether anything lies behind what is asked for now.
-    pub fn has_more(&self) -> bool {
+    /// Whether what is asked for now may end before all that is still kept: then something may lie behind it, or, from
+    /// the end on, nothing before it.
+    pub fn may_be_refused(&self) -> bool {
         let (Window::All(end) | Window::Probe(end)) = self.window;
-        end < self.end
+        self.backward || end < self.end
     }
 
     /// Takes in the answer to that call, of which `more` pages follow. What comes next of the range, by timestamp and
@@ -99,7 +128,7 @@ impl Listing {
     pub fn answer(&mut self, page: Vec<Listed>, more: bool) -> Vec<Listed> {
         self.found.extend(page);
         match self.window {
-            Window::Probe(end) if more => match self.found.iter().map(|fragment| fragment.timestamp).min() {
+            Window::Probe(end) if more => match self.found.iter().map(|fragment| self.time_of(fragment)).min() {
                 Some(earliest) if earliest < end => {
                     self.begin(self.start, Window::Probe(earliest.max(self.start)));
                     Vec::new()
@@ -121,6 +150,10 @@ impl Listing {
         }
     }
 
+    fn time_of(&self, fragment: &Listed) -> i64 {
+        if self.backward { fragment.timestamp.saturating_neg() } else { fragment.timestamp }
+    }
+
     fn begin(&mut self, start: i64, window: Window) {
         self.start = start;
         self.window = window;
@@ -132,9 +165,12 @@ impl Listing {
     fn finish(&mut self, end: i64) -> Vec<Listed> {
         let mut found = std::mem::take(&mut self.found);
         found.sort_unstable_by(|left, right| (left.timestamp, &left.number).cmp(&(right.timestamp, &right.number)));
+        if self.backward {
+            found.reverse();
+        }
         found.retain(|fragment| {
             let key = (fragment.timestamp, fragment.number.clone());
-            let new = self.last.as_ref().is_none_or(|last| *last < key);
+            let new = self.last.as_ref().is_none_or(|last| if self.backward { key < *last } else { *last < key });
             if new {
                 self.last = Some(key);
             }
@@ -161,17 +197,19 @@ pub fn reaching(start: i64, mut fragments: Vec<Listed>) -> Vec<Listed> {
     let next_starts: Vec<Option<i64>> =
         fragments.iter().skip(1).map(|next| Some(next.timestamp)).chain([None]).collect();
     let mut next_starts = next_starts.into_iter();
-    fragments.retain(|fragment| {
-        let next_start = next_starts.next().flatten();
-        let end = fragment.timestamp.saturating_add(fragment.length.into());
-        // Where nothing else holds the moment, the last frame of this one may.
-        let is_last = next_start.is_none_or(|next| next > start);
-        fragment.timestamp >= start
-            || fragment.length == 0
-            || end > start
-            || (is_last && end.saturating_add(LAST_FRAME) > start)
-    });
+    fragments.retain(|fragment| reaches(start, fragment, next_starts.next().flatten()));
     fragments
+}
+
+/// Whether a fragment has frames at `start` or behind it; `next_start` is where the next one begins. All in ms since 1970.
+pub fn reaches(start: i64, fragment: &Listed, next_start: Option<i64>) -> bool {
+    let end = fragment.timestamp.saturating_add(fragment.length.into());
+    // Where nothing else holds the moment, the last frame of this one may.
+    let is_last = next_start.is_none_or(|next| next > start);
+    fragment.timestamp >= start
+        || fragment.length == 0
+        || end > start
+        || (is_last && end.saturating_add(LAST_FRAME) > start)
 }
 
 #[cfg(test)]
@@ -232,10 +270,32 @@ mod tests {
     }
 
     #[test]
+    fn a_day_is_listed_from_any_moment_back() {
+        let mut in_order = day(false);
+        in_order.reverse();
+        for (shuffled, stored) in [(true, day(true)), (false, day(false))] {
+            for (stop, skipped) in [(86_400_000, 0), (50_000_000, 18_199)] {
+                let (all, first, calls) = run(Listing::backward(1_000_000_000, 1_000_000_000 + stop), &stored, 1000);
+                assert_eq!(all, in_order[skipped..]);
+                assert_eq!(first, 1);
+                assert!(calls < 75, "{calls}");
+            }
+            // A week behind the last fragment.
+            let (all, first, _) = run(Listing::backward(1_000_000_000, 1_700_000_000), &stored, 1000);
+            assert_eq!(all, in_order);
+            assert!(!shuffled || first <= 3, "{first}");
+        }
+    }
+
+    #[test]
     fn years_without_a_fragment_cost_a_call_or_two() {
         const YEAR: i64 = 365 * 86_400_000;
         let stored: Vec<_> = (0..10).map(|year: u64| fragment(year as i64 * YEAR, year, 2000)).collect();
         let (all, _, calls) = run(Listing::new(0, 20 * YEAR), &stored, 1000);
+        assert_eq!(all, stored);
+        assert!(calls < 5, "{calls}");
+        let (mut all, _, calls) = run(Listing::backward(0, 20 * YEAR), &stored, 1000);
+        all.reverse();
         assert_eq!(all, stored);
         assert!(calls < 5, "{calls}");
     }
@@ -253,18 +313,22 @@ mod tests {
             times in proptest::collection::vec(0_i64..3_000_000, 0..120),
             (start, length) in (0_i64..3_000_000, 0_i64..3_000_000),
             page in 1_usize..20,
-            earliest: bool,
+            way in 0..3,
         ) {
             let stored: Vec<_> =
                 times.iter().enumerate().map(|(index, time)| fragment(*time, index as u64, 2000)).collect();
             let end = start + length;
-            let (listing, from) = match earliest {
-                true => (Listing::earliest(end), 0),
-                false => (Listing::new(start, end), start - LONGEST_FRAGMENT),
+            let (listing, from) = match way {
+                0 => (Listing::earliest(end), 0),
+                1 => (Listing::new(start, end), start - LONGEST_FRAGMENT),
+                _ => (Listing::backward(start, end), start - LONGEST_FRAGMENT),
             };
             let mut wanted: Vec<_> =
                 stored.iter().filter(|fragment| (from..=end).contains(&fragment.timestamp)).cloned().collect();
             wanted.sort_by_key(|fragment| (fragment.timestamp, fragment.number.clone()));
+            if way == 2 {
+                wanted.reverse();
+            }
             let (all, _, _) = run(listing, &stored, page);
             prop_assert_eq!(all, wanted);
         }

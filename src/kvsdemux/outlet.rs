@@ -3,7 +3,7 @@
 use gst::prelude::*;
 
 use super::reading::{Arrival, Opening};
-use super::silence::Silence;
+use super::silence::{Silence, SilentRun};
 use crate::mkv::Track;
 use crate::output::{Item, Queue, TrackWriter};
 
@@ -16,12 +16,25 @@ pub struct Outlet {
     pub pad: gst::Pad,
     writer: TrackWriter,
     codec_delay: u64,
-    silence: Silence,
+    hearing: Hearing,
     /// The next buffer is the first one, or the first behind a break.
     discont: bool,
     /// Added in the middle of a stream: what comes before the next keyframe cannot be decoded.
     waits_for_keyframe: bool,
     queue: Queue,
+}
+
+/// What is known of the silence of the track.
+#[derive(Debug)]
+enum Hearing {
+    Forward(Silence),
+    Backward(SilentRun),
+}
+
+impl Hearing {
+    fn new(backward: bool) -> Self {
+        if backward { Self::Backward(SilentRun::default()) } else { Self::Forward(Silence::default()) }
+    }
 }
 
 impl Outlet {
@@ -31,7 +44,7 @@ impl Outlet {
             pad,
             writer: TrackWriter::new(index, track, caps.clone()),
             codec_delay: track.codec_delay,
-            silence: Silence::default(),
+            hearing: Hearing::new(false),
             discont: true,
             waits_for_keyframe: false,
             queue: Queue::new(),
@@ -52,16 +65,28 @@ impl Outlet {
     /// What comes next does not go on where the last buffer ended.
     pub fn interrupt(&mut self) {
         self.discont = true;
-        self.silence = Silence::default();
+        self.play(matches!(self.hearing, Hearing::Backward(_)));
+    }
+
+    /// What comes next is played forward, or backward.
+    pub fn play(&mut self, backward: bool) {
+        self.hearing = Hearing::new(backward);
     }
 
     /// Upstream says that nothing comes before this moment, in ns.
     pub fn silent_until(&mut self, end: u64) {
-        self.silence.known_until(end);
+        if let Hearing::Forward(silence) = &mut self.hearing {
+            silence.known_until(end);
+        }
     }
 
     /// A fragment begins: caps, where they are new, and stream headers go out. `None`: no buffer did.
     pub fn begin_fragment(&mut self, opening: &Opening) -> Option<Flow> {
+        if let Hearing::Backward(run) = &mut self.hearing
+            && let Some(silence) = run.end()
+        {
+            self.tell(silence);
+        }
         self.writer.begin_fragment(&opening.fragment, &mut self.queue);
         opening.equip(&mut self.queue);
         self.push()
@@ -81,13 +106,28 @@ impl Outlet {
         self.writer.write(timed, &mut self.queue);
         if is_own {
             arrival.equip(&mut self.queue, self.codec_delay);
-            self.silence.heard(timed.pts, timed.duration());
-        } else if let Some((start, duration)) = self.silence.at(timed.pts) {
-            let start = gst::ClockTime::from_nseconds(start);
-            let gap = gst::event::Gap::builder(start).duration(gst::ClockTime::from_nseconds(duration)).build();
-            self.pad.push_event(gap);
+        }
+        let silence = match &mut self.hearing {
+            Hearing::Forward(silence) if is_own => {
+                silence.heard(timed.pts, timed.duration());
+                None
+            }
+            Hearing::Forward(silence) => silence.at(timed.pts),
+            Hearing::Backward(run) => {
+                run.heard(is_own, timed.pts, timed.duration());
+                None
+            }
+        };
+        if let Some(silence) = silence {
+            self.tell(silence);
         }
         self.push()
+    }
+
+    /// Nothing came from there on, for so many ns.
+    fn tell(&self, (start, duration): (u64, u64)) {
+        let start = gst::ClockTime::from_nseconds(start);
+        self.pad.push_event(gst::event::Gap::builder(start).duration(gst::ClockTime::from_nseconds(duration)).build());
     }
 
     fn push(&mut self) -> Option<Flow> {

@@ -48,9 +48,47 @@ impl Silence {
     }
 }
 
+/// Whether one track has been heard of in a run of a stream that is played backwards: frames come in the order of time
+/// there, and what follows lies before them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SilentRun {
+    heard: bool,
+    /// From where to where the run reaches that is at hand, over all tracks, in ns of stream time.
+    reach: Option<(u64, u64)>,
+}
+
+impl SilentRun {
+    /// A frame of the track, or of another one, came.
+    pub fn heard(&mut self, is_own: bool, pts: u64, duration: Option<u64>) {
+        self.heard |= is_own;
+        let end = pts.saturating_add(duration.unwrap_or(0));
+        self.reach = Some(self.reach.map_or((pts, end), |(from, to)| (from.min(pts), to.max(end))));
+    }
+
+    /// A run ends: start and duration, in ns, of a silence that is to be told.
+    pub fn end(&mut self) -> Option<(u64, u64)> {
+        let Self { heard, reach } = std::mem::take(self);
+        reach.filter(|_| !heard).map(|(from, to)| (from, to.saturating_sub(from)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_without_a_frame_of_the_track_is_told() {
+        let mut run = SilentRun::default();
+        assert_eq!(run.end(), None);
+        for time in [40, 0, 80] {
+            run.heard(false, time * MS, Some(40 * MS));
+        }
+        assert_eq!(run.end(), Some((0, 120 * MS)));
+        run.heard(false, 0, None);
+        run.heard(true, u64::MAX, Some(u64::MAX));
+        assert_eq!(run.end(), None);
+        assert_eq!(run.end(), None);
+    }
 
     const MS: u64 = 1_000_000;
 

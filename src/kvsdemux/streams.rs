@@ -78,6 +78,12 @@ impl Streams {
     pub fn set_segment(&mut self, segment: gst::Event) {
         self.push_event(&segment);
         self.segment = segment;
+        let backward = self.is_backward();
+        self.outlets().for_each(|outlet| outlet.play(backward));
+    }
+
+    fn is_backward(&self) -> bool {
+        matches!(self.segment.view(), gst::EventView::Segment(segment) if segment.segment().rate() < 0.0)
     }
 
     /// Upstream has something to say of the whole stream.
@@ -251,6 +257,7 @@ impl Streams {
 
     /// Adds the pad of the entry, with all that goes before its first buffer.
     fn add(&mut self, element: &KvsDemux, at: usize, collection: &gst::StreamCollection, header: &Header) {
+        let backward = self.is_backward();
         let Some(entry) = self.entries.get_mut(at) else { return };
         let pad = imp::source_pad(element, is_video(&entry.track.kind), &entry.pad_name);
         if let Err(error) = pad.set_active(true) {
@@ -279,7 +286,9 @@ impl Streams {
         if let Err(error) = element.add_pad(&pad) {
             gst::error!(imp::CAT, obj = pad, "{error}");
         }
-        entry.outlet = Some(Outlet::new(pad, entry.index, &entry.track, &entry.caps));
+        let mut outlet = Outlet::new(pad, entry.index, &entry.track, &entry.caps);
+        outlet.play(backward);
+        entry.outlet = Some(outlet);
     }
 
     fn remove(&mut self, element: &KvsDemux, outlet: &Outlet) {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::archive::{Position, Range};
+use super::archive::{Playing, Position, Range};
 use super::settings::Plan;
 use crate::aws::{Archive, StartSelector};
 use crate::fragment::{Clock, Fragment, FragmentEnd, TimedBlock, TimestampMode};
@@ -52,23 +52,27 @@ impl Dvr {
     }
 
     /// Where a seek leads, which becomes the place of the segment; `None` before anything has come.
-    pub fn seek(&self, segment: &mut gst::Segment, seek: Option<&gst::event::Seek>) -> Option<Target> {
+    pub fn seek(
+        &self,
+        segment: &mut gst::Segment,
+        event: Option<&gst::event::Seek>,
+        playing: &Playing,
+    ) -> Option<Target> {
         let (_, reaches) = self.extent()?;
-        let (_, flags, start_type, offset, ..) = seek?.get();
-        let wanted = segment.downcast_mut::<gst::ClockTime>()?;
-        if start_type == gst::SeekType::End {
-            // The base class, which knows of no duration, left the start where it was.
-            let start = reaches.saturating_add_signed(offset.value().min(0));
-            wanted.set_start(gst::ClockTime::from_nseconds(start));
-        }
-        if wanted.rate() > 0.0 && wanted.start() >= Some(gst::ClockTime::from_nseconds(reaches)) {
-            *wanted = gst::FormattedSegment::new();
+        let (rate, _, start_type, start, ..) = event?.get();
+        let start = match start_type {
+            gst::SeekType::Set => u64::try_from(start.value()).unwrap_or(0),
+            gst::SeekType::End => reaches.saturating_add_signed(start.value()),
+            _ => 0,
+        };
+        if rate > 0.0 && start >= reaches {
+            *segment.downcast_mut::<gst::ClockTime>()? = gst::FormattedSegment::new();
             let mut plan = self.plan.clone();
             plan.request.start = StartSelector::Now;
             return Some(Target::Present(Box::new(plan)));
         }
         let range = Range::past(self)?;
-        let position = range.seek(segment, flags)?;
+        let position = range.seek(segment, event, playing)?;
         Some(Target::Past(Arc::new(range), Box::new(position)))
     }
 

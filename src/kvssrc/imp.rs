@@ -1,6 +1,7 @@
 //! BaseSrc and PushSrc virtual methods: wiring, and waiting that a flush can end.
 
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use gst::glib;
@@ -38,8 +39,8 @@ pub struct KvsSrc {
     range: Mutex<Option<Arc<archive::Range>>>,
     /// What one can go back in while the element is started, where the stream is followed.
     dvr: Mutex<Option<Arc<Dvr>>>,
-    /// The seek at hand.
-    seek: Mutex<Option<gst::event::Seek<gst::Event>>>,
+    /// The seeks at hand, each of the thread that asks for it.
+    seeks: Mutex<Vec<(ThreadId, gst::Event)>>,
     /// Whether the streaming thread has to let go of whatever it waits for.
     flushing: watch::Sender<bool>,
 }
@@ -86,7 +87,7 @@ impl ObjectSubclass for KvsSrc {
             statistics: Arc::default(),
             range: Mutex::default(),
             dvr: Mutex::default(),
-            seek: Mutex::default(),
+            seeks: Mutex::default(),
             flushing: watch::Sender::new(false),
         }
     }
@@ -136,6 +137,10 @@ impl ElementImpl for KvsSrc {
             self.obj().set_live(live);
         }
         self.parent_change_state(transition)
+    }
+
+    fn send_event(&self, event: gst::Event) -> bool {
+        self.while_seeking(&event.clone(), || self.parent_send_event(event))
     }
 
     fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
@@ -262,18 +267,28 @@ impl BaseSrcImpl for KvsSrc {
         self.seekable_until().is_some()
     }
 
-    /// Begins another reading where the segment says. What was read before is over: nothing reads it meanwhile.
+    /// Begins another reading where the seek says. What was read before is over: nothing reads it meanwhile.
     fn do_seek(&self, segment: &mut gst::Segment) -> bool {
-        let (seek, dvr, range) = (lock(&self.seek).take(), lock(&self.dvr).clone(), lock(&self.range).clone());
+        let thread = thread::current().id();
+        let seek = lock(&self.seeks).iter().rfind(|(asking, _)| *asking == thread).map(|(_, seek)| seek.clone());
+        let seek = seek.as_ref().and_then(|seek| match seek.view() {
+            gst::EventView::Seek(seek) => Some(seek),
+            _ => None,
+        });
+        let reached = match &*lock(&self.state) {
+            State::Reading(reading) => reading.reached(),
+            _ => None,
+        };
+        let playing = archive::Playing { segment: self.obj().segment(), reached };
+        let (dvr, range) = (lock(&self.dvr).clone(), lock(&self.range).clone());
         let next = match (dvr, range) {
-            (Some(dvr), _) => match dvr.seek(segment, seek.as_deref()) {
+            (Some(dvr), _) => match dvr.seek(segment, seek, &playing) {
                 Some(Target::Present(plan)) => Some(State::Started(plan)),
                 Some(Target::Past(range, position)) => Some(State::Positioned(range, position)),
                 None => None,
             },
             (None, Some(range)) => {
-                let flags = seek.map_or(gst::SeekFlags::empty(), |seek| seek.get().1);
-                let position = range.seek(segment, flags);
+                let position = range.seek(segment, seek, &playing);
                 position.map(|position| State::Positioned(range, Box::new(position)))
             }
             (None, None) => return self.parent_do_seek(segment),
@@ -282,7 +297,7 @@ impl BaseSrcImpl for KvsSrc {
         let mut state = lock(&self.state);
         let before = match (next, &*state) {
             // The first of all, before it is known where the stream begins, is none.
-            (None, State::Started(_) | State::Positioned(..)) if segment.rate() > 0.0 => return true,
+            (None, State::Started(_) | State::Positioned(..)) if seek.is_none() => return true,
             (None, _) | (Some(_), State::Stopped) => return false,
             (Some(next), _) => std::mem::replace(&mut *state, next),
         };
@@ -293,11 +308,7 @@ impl BaseSrcImpl for KvsSrc {
     }
 
     fn event(&self, event: &gst::Event) -> bool {
-        if let gst::EventView::Seek(seek) = event.view() {
-            // The segment that the base class makes of it does not tell all of its flags, nor what is meant by the end.
-            *lock(&self.seek) = Some(seek.to_owned());
-        }
-        self.parent_event(event)
+        self.while_seeking(event, || self.parent_event(event))
     }
 
     /// Caps are set when the first header is known, see [`KvsSrc::negotiate_fragment`].
@@ -309,6 +320,7 @@ impl BaseSrcImpl for KvsSrc {
 impl PushSrcImpl for KvsSrc {
     fn create(&self, _buffer: Option<&mut gst::BufferRef>) -> Result<CreateSuccess, gst::FlowError> {
         let mut session = self.take_session()?;
+        session.passed(|| self.obj().segment().downcast_ref::<gst::ClockTime>()?.position());
         let next = self.next_buffer(&mut session);
         let over = match &next {
             Ok(_) | Err(Stop::Flushing) => None,
@@ -318,9 +330,10 @@ impl PushSrcImpl for KvsSrc {
         let state = if over.is_some() { State::Ended } else { State::Reading(session) };
         over.into_iter().flatten().for_each(|notice| self.tell(&notice));
         *lock(&self.state) = state;
-        next.map(CreateSuccess::NewBuffer).map_err(|stop| match stop {
+        next.map_err(|stop| match stop {
             Stop::Flushing => gst::FlowError::Flushing,
             Stop::End => {
+                self.complete_segment();
                 let (fragments, frames, bytes, reconnects) = self.statistics.totals();
                 gst::info!(
                     CAT,
@@ -335,6 +348,34 @@ impl PushSrcImpl for KvsSrc {
 }
 
 impl KvsSrc {
+    /// Does something with an event that may be a seek, which [`do_seek`](BaseSrcImpl::do_seek) then knows: the segment
+    /// that the base class makes of it does not tell all.
+    fn while_seeking(&self, event: &gst::Event, work: impl FnOnce() -> bool) -> bool {
+        if event.type_() != gst::EventType::Seek {
+            return work();
+        }
+        let thread = thread::current().id();
+        lock(&self.seeks).push((thread, event.clone()));
+        let done = work();
+        let mut seeks = lock(&self.seeks);
+        if let Some(index) = seeks.iter().rposition(|(asking, _)| *asking == thread) {
+            seeks.remove(index);
+        }
+        done
+    }
+
+    /// A segment that ends is over to its end, also where frames end before it: what follows without a flush goes on there.
+    fn complete_segment(&self) {
+        let mut segment = self.obj().segment();
+        let Some(timed) = segment.downcast_mut::<gst::ClockTime>() else { return };
+        if timed.flags().contains(gst::SegmentFlags::SEGMENT) {
+            let end = if timed.rate() < 0.0 { timed.start() } else { timed.stop() };
+            timed.set_position(end.or(timed.position()));
+            // Fails only for a segment of another format.
+            let _ = self.obj().new_segment(&segment);
+        }
+    }
+
     /// Takes the session out of the state, opening its connection the first time.
     fn take_session(&self) -> Result<Box<Reading>, gst::FlowError> {
         let mut state = lock(&self.state);
@@ -372,10 +413,11 @@ impl KvsSrc {
         }
     }
 
-    fn next_buffer(&self, session: &mut Reading) -> Result<gst::Buffer, Stop> {
+    fn next_buffer(&self, session: &mut Reading) -> Result<CreateSuccess, Stop> {
         loop {
             match session.step()? {
-                Step::Item(Item::Buffer(buffer)) => return Ok(buffer),
+                Step::Item(Item::Buffer(buffer)) => return Ok(CreateSuccess::NewBuffer(buffer)),
+                Step::Run(buffers) => return Ok(CreateSuccess::NewBufferList(buffers)),
                 Step::Item(Item::Caps(caps)) => {
                     let format = caps.structure(0).map(|structure| structure.name().as_str()).unwrap_or_default();
                     gst::info!(CAT, imp = self, "Pushing {format}");

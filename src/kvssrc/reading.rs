@@ -60,6 +60,21 @@ impl Reading {
         }
     }
 
+    /// What went out last ended there, in time of the segment it went out in.
+    pub fn passed(&mut self, position: impl FnOnce() -> Option<gst::ClockTime>) {
+        if let Self::OnDemand(session) = self {
+            session.passed(position());
+        }
+    }
+
+    /// How far the frames that went out reach, where that is not where the last one ended.
+    pub fn reached(&self) -> Option<gst::ClockTime> {
+        match self {
+            Self::Live(_) => None,
+            Self::OnDemand(session) => session.reached(),
+        }
+    }
+
     /// Nothing more comes: all has been said, or, with an error, cannot be. What is still to be told.
     pub fn close(&mut self, error: Option<&Error>) -> Box<dyn Iterator<Item = Notice>> {
         match self {

@@ -63,6 +63,8 @@ pub struct Session {
 pub enum Step {
     /// Push this.
     Item(Item),
+    /// Push all of this at once.
+    Run(gst::BufferList),
     /// Tell the application, or downstream.
     Notice(Notice),
     /// Tell this before all else.

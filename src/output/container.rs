@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::buffer;
 use super::fragment_meta::Stamp;
-use super::{Item, Queue};
+use super::{Item, Kinds, Queue};
 use crate::fragment::{Fragment, Header, TimedBlock};
 use crate::mkv::{TrackKind, writer};
 
@@ -40,6 +40,11 @@ impl ContainerWriter {
             unix_time: buffer::unix_time_caps(),
             stamp: Stamp::default(),
         }
+    }
+
+    /// What goes out.
+    pub fn kinds(&self) -> Kinds {
+        kinds(&self.header)
     }
 
     /// The next block opens a cluster; before the first, the header goes out.
@@ -131,9 +136,16 @@ impl ContainerWriter {
 
 /// The caps of the rebuilt stream, without its header.
 pub(super) fn caps(header: &Header) -> gst::Caps {
-    let video = header.tracks.tracks.iter().any(|track| matches!(track.kind, TrackKind::Video(_)));
-    let audio = header.tracks.tracks.iter().any(|track| matches!(track.kind, TrackKind::Audio(_)));
+    let Kinds { video, audio } = kinds(header);
     variant_caps(if audio && !video { "audio/x-matroska" } else { "video/x-matroska" })
+}
+
+fn kinds(header: &Header) -> Kinds {
+    let any = |is: fn(&TrackKind) -> bool| header.tracks.tracks.iter().any(|track| is(&track.kind));
+    Kinds {
+        video: any(|kind| matches!(kind, TrackKind::Video(_))),
+        audio: any(|kind| matches!(kind, TrackKind::Audio(_))),
+    }
 }
 
 /// The caps of every stream that [`ContainerWriter`] writes, for a pad template.

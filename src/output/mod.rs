@@ -42,7 +42,22 @@ pub enum Writer {
     Track(TrackWriter),
 }
 
+/// What kinds of track a writer writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kinds {
+    pub video: bool,
+    pub audio: bool,
+}
+
 impl Writer {
+    /// What goes out.
+    pub fn kinds(&self) -> Kinds {
+        match self {
+            Self::Container(writer) => writer.kinds(),
+            Self::Track(writer) => writer.kinds(),
+        }
+    }
+
     /// A fragment begins, under the header that the writer was chosen for.
     pub fn begin_fragment(&mut self, fragment: &Arc<Fragment>, queue: &mut Queue) {
         match self {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::buffer;
 use super::caps::{frame_alignment, stream_headers, track_caps};
 use super::fragment_meta::Stamp;
-use super::{Item, Queue};
+use super::{Item, Kinds, Queue};
 use crate::fragment::{Fragment, TimedBlock};
 use crate::mkv::{Pieces, Track, TrackKind};
 use bytes::Bytes;
@@ -58,6 +58,11 @@ impl TrackWriter {
             unix_time: buffer::unix_time_caps(),
             stamp: Stamp::default(),
         }
+    }
+
+    /// What goes out.
+    pub fn kinds(&self) -> Kinds {
+        Kinds { video: self.video, audio: !self.video }
     }
 
     /// Before the first fragment, caps and stream headers go out.

@@ -1,5 +1,6 @@
 //! kvsdemux: behind kvssrc, behind files, and alone with every event and buffer in the test's hand.
 
+mod backward;
 mod bench;
 #[allow(dead_code, reason = "shared with the tests of kvssrc")]
 #[path = "../kvssrc/body.rs"]

@@ -40,7 +40,7 @@ fn iot_certificate_of(server: &CredentialServer, files: [Pem; 3]) -> String {
 }
 
 /// kvssrc with an IoT certificate.
-fn iot_source(emulator: &Emulator, server: &CredentialServer) -> String {
+pub fn iot_source(emulator: &Emulator, server: &CredentialServer) -> String {
     format!("{} iot-certificate=\"{}\"", source(emulator), iot_certificate(server))
 }
 

@@ -248,6 +248,27 @@ fn a_part_of_the_past_ends_and_one_can_return_from_there() {
 }
 
 #[test]
+fn one_can_watch_backwards_from_the_present() {
+    let mut scene = Scene::playing(0, "", "");
+    scene.put(4);
+    scene.wait_for(23);
+    let shown = scene.take();
+    let end = shown.last().map(|shown| shown.stream_time + ms(FRAME_MS));
+    wait_until("the edge is known", || scene.seekable() >= end);
+    let (set, from_end) = (gst::SeekType::Set, gst::SeekType::End);
+    scene.pipeline.seek(-1.0, FLUSH, set, shown[4].stream_time, from_end, gst::ClockTime::ZERO).expect("a seek");
+    let types = [gst::MessageType::Eos, gst::MessageType::Error];
+    let message = scene.pipeline.bus().unwrap().timed_pop_filtered(PATIENCE, &types).expect("the pipeline hangs");
+    assert_eq!(message.type_(), gst::MessageType::Eos);
+    let again: Vec<u64> = scene.shown.lock().unwrap().drain(..).map(|shown| shown.index).collect();
+    // Fragments, the last one first.
+    let first = shown[4].index;
+    let wanted: Vec<u64> = (first / 4..6).rev().flat_map(|fragment| fragment * 4..fragment * 4 + 4).collect();
+    let wanted: Vec<u64> = wanted.into_iter().filter(|index| *index >= first).collect();
+    assert_eq!(again, wanted);
+}
+
+#[test]
 fn a_reading_that_is_not_live_can_go_back_too() {
     let mut scene = Scene::new(10, "start-selector=earliest", "");
     scene.pipeline.play();

@@ -3,9 +3,11 @@
 use std::time::Instant;
 
 use gst::prelude::*;
+use kvs_emulator::identity::CredentialServer;
 use kvs_emulator::{Emulator, Fault, Operation, Repeat};
 
 use super::body::{Fragment, body};
+use super::credentials::iot_source;
 use super::support::{END, Outcome, PATIENCE, Pipeline, STREAM, emulator, run, source, source_for_ever};
 
 const OUTPUTS: [(&str, &str); 2] =
@@ -39,6 +41,10 @@ fn seen(outcome: &Outcome) -> Vec<Seen<'_>> {
 fn http(operation: Operation, status: u16, name: &str) -> Fault {
     Fault::http(operation, status, name, "On purpose")
 }
+
+/// What fresh credentials mend, so that their readings have some to fetch.
+const EXPIRED: &str = "expired token";
+const EXPIRED_ENDPOINT: &str = "expired token of the control plane";
 
 /// Where the first connection of the table's readings ends in the middle of a fragment.
 fn inside() -> u64 {
@@ -78,6 +84,8 @@ fn calls() -> Vec<(&'static str, Vec<Fault>)> {
         ("throttled connections", twice(GetMedia, 400, "ConnectionLimitExceededException")),
         ("throttled control plane", [vec![moved.clone()], twice(GetDataEndpoint, 400, "ThrottlingException")].concat()),
         ("moved endpoint", twice(GetMedia, 400, "InvalidEndpointException")),
+        (EXPIRED, vec![http(GetMedia, 403, "ExpiredTokenException")]),
+        (EXPIRED_ENDPOINT, vec![moved.clone(), http(GetDataEndpoint, 403, "ExpiredTokenException")]),
         ("start point refused", twice(GetMedia, 400, "InvalidArgumentException")),
         (
             "missing fragment number",
@@ -111,7 +119,7 @@ fn every_fault_in_every_output_leaves_the_frames_of_an_undisturbed_run() {
                 let wanted = &wanted;
                 scope.spawn(move || {
                     for (name, faults) in rows {
-                        let outcome = disturbed(faults, caps);
+                        let outcome = disturbed(name, faults, caps);
                         assert!(outcome.error.is_none(), "{name}, {output}: {:?}", outcome.error);
                         assert!(outcome.warnings.is_empty(), "{name}, {output}: {:?}", outcome.warnings);
                         assert_eq!(seen(&outcome), *wanted, "{name}, {output}");
@@ -123,7 +131,7 @@ fn every_fault_in_every_output_leaves_the_frames_of_an_undisturbed_run() {
 }
 
 /// A reading that meets these faults, patient with failures, but not with silence.
-fn disturbed(faults: &[Fault], caps: &str) -> Outcome {
+fn disturbed(name: &str, faults: &[Fault], caps: &str) -> Outcome {
     let emulator = stored();
     for fault in faults {
         let of_endpoint = match fault {
@@ -137,7 +145,16 @@ fn disturbed(faults: &[Fault], caps: &str) -> Outcome {
         let repeat = if of_endpoint { Repeat::Nth(2) } else { Repeat::Once };
         emulator.set_fault(STREAM, fault.clone(), repeat);
     }
-    run(&format!("{} read-timeout=300", source(&emulator)), caps)
+    let credentials = name.starts_with(EXPIRED).then(|| CredentialServer::start(&emulator).unwrap());
+    let source = match &credentials {
+        Some(server) => format!("{} retry-timeout=60000", iot_source(&emulator, server)),
+        None => source(&emulator),
+    };
+    let outcome = run(&format!("{source} read-timeout=300"), caps);
+    if let Some(server) = credentials {
+        assert_eq!(server.issued().len(), 2, "{name}");
+    }
+    outcome
 }
 
 #[test]

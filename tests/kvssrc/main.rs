@@ -2,6 +2,7 @@
 
 mod announcements;
 mod archive;
+mod backward;
 mod body;
 mod bounds;
 mod chain;
@@ -20,6 +21,7 @@ mod lines;
 mod live;
 mod logs;
 mod loss;
+mod play;
 mod progress;
 mod queries;
 mod range;

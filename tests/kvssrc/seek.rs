@@ -8,12 +8,12 @@ use super::support::{PATIENCE, Pipeline, STREAM, source_for_ever};
 
 const DAY: u64 = 86_400_000;
 
-fn ms(ms: u64) -> gst::ClockTime {
+pub fn ms(ms: u64) -> gst::ClockTime {
     gst::ClockTime::from_mseconds(ms)
 }
 
 /// A paused pipeline that has its first frame.
-fn paused(description: &str, caps: &str) -> (Pipeline, gst_app::AppSink) {
+pub fn paused(description: &str, caps: &str) -> (Pipeline, gst_app::AppSink) {
     let pipeline = Pipeline::new(&format!("{description} ! appsink name=sink sync=false max-buffers=1"));
     let sink = pipeline.sink(caps);
     let _ = pipeline.set_state(gst::State::Paused);
@@ -22,20 +22,20 @@ fn paused(description: &str, caps: &str) -> (Pipeline, gst_app::AppSink) {
 }
 
 /// Where the frame that is shown lies in the range.
-fn shown(sink: &gst_app::AppSink) -> gst::ClockTime {
+pub fn shown(sink: &gst_app::AppSink) -> gst::ClockTime {
     let sample = sink.try_pull_preroll(PATIENCE).expect("a frame");
     let segment = sample.segment().unwrap().downcast_ref::<gst::ClockTime>().unwrap().clone();
     segment.to_stream_time(sample.buffer().unwrap().pts()).expect("a frame of the segment")
 }
 
 /// Seeks and waits for what is shown then.
-fn seek(pipeline: &Pipeline, sink: &gst_app::AppSink, flags: gst::SeekFlags, to: gst::ClockTime) -> gst::ClockTime {
+pub fn seek(pipeline: &Pipeline, sink: &gst_app::AppSink, flags: gst::SeekFlags, to: gst::ClockTime) -> gst::ClockTime {
     pipeline.seek_simple(gst::SeekFlags::FLUSH | flags, to).expect("a seek");
     pipeline.state(PATIENCE).0.expect("a frame there");
     shown(sink)
 }
 
-fn day() -> Emulator {
+pub fn day() -> Emulator {
     serve(Emulator::builder().limits(Limits::default()), DAY / 2000)
 }
 
@@ -109,7 +109,6 @@ fn a_part_can_be_played_at_another_rate() {
     }
     let expected: Vec<_> = (0..4).map(|frame| (ms(10_000 + frame * 500), ms(frame * 250))).collect();
     assert_eq!(times, expected);
-    assert!(pipeline.seek(-1.0, flags, set, ms(0), set, ms(12_000)).is_err());
 }
 
 #[test]

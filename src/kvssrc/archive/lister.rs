@@ -5,25 +5,25 @@ use std::sync::Arc;
 use super::board::Board;
 use super::patience::Attempts;
 use crate::aws::{self, Archive, ServiceErrorKind};
-use crate::fragment::{Clock, Listed, Listing, reaching};
+use crate::fragment::{Clock, Listing, Selection};
 
-/// Lists up to the end of the range, or until a call fails for good.
+/// Lists all of the range, or until a call fails for good.
 pub async fn run(
     archive: Archive,
     clock: Clock,
     mut listing: Listing,
-    start: Option<i64>,
+    mut selection: Selection,
     mut attempts: Attempts,
     board: Arc<Board>,
 ) {
-    let (mut token, mut first) = (None, start);
+    let mut token = None;
     while let Some(call) = listing.call() {
         board.wants_more().await;
         let next = if call.next_page { token.take() } else { None };
         let page = match archive.list(clock, call.start, call.end, next.clone()).await {
             Ok(page) => page,
             // Of a window that ends before what is still kept, the service finds the timestamps wrong.
-            Err(error) if is_refused(&error) && listing.has_more() => aws::Page::default(),
+            Err(error) if is_refused(&error) && listing.may_be_refused() => aws::Page::default(),
             Err(error) => match attempts.failed(&error) {
                 Some(delay) => {
                     token = next;
@@ -35,14 +35,10 @@ pub async fn run(
         };
         attempts.succeeded();
         token = page.next;
-        let mut found: Vec<Listed> = listing.answer(page.fragments, token.is_some());
-        if found.is_empty() {
-            continue;
+        let chosen = selection.choose(listing.answer(page.fragments, token.is_some()));
+        if !chosen.is_empty() {
+            board.add(chosen);
         }
-        if let Some(start) = first.take() {
-            found = reaching(start, found);
-        }
-        board.add(found);
     }
     board.all_listed();
 }

@@ -5,15 +5,18 @@ mod board;
 mod lane;
 mod lister;
 mod patience;
+mod seek;
 mod session;
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::dvr::Dvr;
 use super::settings::{GoingBack, OnDemand, Plan};
 use crate::aws::Archive;
-use crate::fragment::{Clock, Snap, UnixTime};
+use crate::fragment::{Snap, Trick, UnixTime};
+use crate::output::Kinds;
 
+pub use seek::Playing;
 pub use session::{Continuation, Session};
 
 /// A range, as long as the element is started. Every seek begins another reading of it.
@@ -24,17 +27,29 @@ pub struct Range {
     archive: Archive,
     /// Where it begins, in ns since 1970; that of the earliest fragment is known once one has been listed.
     beginning: OnceLock<i64>,
-    /// It is the past of a stream that is followed: behind its end, that goes on.
-    pub goes_on: bool,
+    /// Of the past of a stream that is followed, which goes on behind it: how far that reached.
+    goes_on: Option<gst::ClockTime>,
+    /// Start and stop that the last seek asked for: what another one leaves as it is.
+    asked: Mutex<(gst::ClockTime, Option<gst::ClockTime>)>,
+    /// What goes out of it, once that is known.
+    kinds: Mutex<Option<Kinds>>,
 }
 
 /// Where a reading begins and ends.
 #[derive(Clone, Debug)]
 pub struct Position {
-    /// From and to where, from the range's beginning, and how it is to be played.
+    /// From and to where, from the range's beginning, and how it is to be played. Backward, it has a stop.
     pub segment: gst::FormattedSegment<gst::ClockTime>,
+    /// The keyframe that the start is moved to, or, backward, the stop.
     pub snap: Snap,
-    pub keyframes_only: bool,
+    pub trick: Trick,
+}
+
+impl Position {
+    /// Whether it is played from its stop to its start.
+    pub fn is_backward(&self) -> bool {
+        self.segment.rate() < 0.0
+    }
 }
 
 impl Range {
@@ -43,7 +58,15 @@ impl Range {
         if let Some(start) = on_demand.start {
             beginning.get_or_init(|| start.nanoseconds());
         }
-        Self { archive: Archive::new(&plan.request), beginning, on_demand, plan, goes_on: false }
+        Self {
+            archive: Archive::new(&plan.request),
+            beginning,
+            on_demand,
+            plan,
+            goes_on: None,
+            asked: Mutex::default(),
+            kinds: Mutex::default(),
+        }
     }
 
     /// What a stream that is followed has by now, from the moment of its stream time 0 on; `None` where that has none.
@@ -62,16 +85,27 @@ impl Range {
         };
         // Stream time 0 may lie before 1970, where the clock is not set.
         let beginning = OnceLock::from(origin);
-        Some(Self { plan: dvr.plan.clone(), on_demand, archive: dvr.archive.clone(), beginning, goes_on: true })
+        Some(Self {
+            archive: dvr.archive.clone(),
+            beginning,
+            on_demand,
+            plan: dvr.plan.clone(),
+            goes_on: Some(gst::ClockTime::from_nseconds(reaches)),
+            asked: Mutex::default(),
+            kinds: Mutex::default(),
+        })
     }
 
     /// How long it is; `None` until that is known.
     pub fn duration(&self) -> Option<gst::ClockTime> {
-        if self.goes_on { None } else { self.length() }
+        if self.goes_on.is_some() { None } else { self.length() }
     }
 
-    /// The same, up to now where it goes on.
+    /// The same; of a stream that goes on, how far it reached.
     fn length(&self) -> Option<gst::ClockTime> {
+        if self.goes_on.is_some() {
+            return self.goes_on;
+        }
         let length = self.on_demand.end.nanoseconds().checked_sub(*self.beginning.get()?)?;
         u64::try_from(length).ok().map(gst::ClockTime::from_nseconds)
     }
@@ -81,35 +115,21 @@ impl Range {
         let mut segment = gst::FormattedSegment::<gst::ClockTime>::new();
         segment.set_stop(self.stop(None));
         segment.set_duration(self.duration());
-        Position { segment, snap: Snap::Exact, keyframes_only: false }
+        Position { segment, snap: Snap::Exact, trick: Trick::default() }
     }
 
-    /// The place that a seek asks for, which becomes that of the segment; `None` where there is none.
-    pub fn seek(&self, segment: &mut gst::Segment, flags: gst::SeekFlags) -> Option<Position> {
-        let length = self.length()?;
-        let wanted = segment.downcast_mut::<gst::ClockTime>()?;
-        if wanted.rate() <= 0.0 {
-            return None;
-        }
-        let start = wanted.start().unwrap_or_default().min(length);
-        wanted.set_start(start);
-        wanted.set_position(start);
-        wanted.set_time(start);
-        wanted.set_stop(self.stop(wanted.stop()));
-        wanted.set_duration(self.duration());
-        let snap = if flags.contains(gst::SeekFlags::KEY_UNIT) { Snap::Keyframe } else { Snap::Exact };
-        let keyframes_only = wanted.flags().contains(gst::SegmentFlags::TRICKMODE_KEY_UNITS);
-        Some(Position { segment: wanted.clone(), snap, keyframes_only })
+    /// What goes out, in the reading at hand.
+    fn goes_out_as(&self, kinds: Kinds) {
+        *lock(&self.kinds) = Some(kinds);
     }
 
-    /// Where to stop at the latest. By the service's clock, fragments that came in a burst are longer than the time they
-    /// came in: there, frames end the range, and the segment has no end.
-    fn stop(&self, asked: Option<gst::ClockTime>) -> Option<gst::ClockTime> {
-        match (self.on_demand.clock, asked, self.duration()) {
-            (_, None, _) if self.on_demand.clock == Clock::Server => None,
-            (_, Some(asked), Some(duration)) => Some(asked.min(duration)),
-            (_, asked, duration) => asked.or(duration),
-        }
+    fn kinds(&self) -> Option<Kinds> {
+        *lock(&self.kinds)
+    }
+
+    /// A place in the range, in ns since 1970.
+    fn moment(&self, place: gst::ClockTime) -> i64 {
+        self.beginning.get().copied().unwrap_or(0).saturating_add_unsigned(place.nseconds())
     }
 
     /// The end of the range, or of the part that a segment asks for, in ns since 1970.
@@ -128,8 +148,13 @@ impl Range {
 
     /// Whether the stream goes on behind a reading from there.
     fn goes_on_behind(&self, position: &Position) -> bool {
-        self.goes_on && position.segment.stop().is_none() && position.segment.rate() > 0.0
+        self.goes_on.is_some() && position.segment.stop().is_none() && position.segment.rate() > 0.0
     }
+}
+
+/// What a thread that panicked left behind is still whole here: every write is one assignment.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A moment in ns as ms.

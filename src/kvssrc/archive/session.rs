@@ -13,15 +13,15 @@ use super::patience::Attempts;
 use super::{Position, Range, lane, lister, milliseconds};
 use crate::aws::StartSelector;
 use crate::fragment::{
-    self, Clock, Edges, Fragment, FrameReader, Header, Listed, Listing, Opening, Output, Stored, TimestampMode,
-    UnixTime,
+    self, Backward, Clock, Cut, Edges, Fragment, FrameReader, Header, Listed, Listing, Opening, Output, Selection,
+    Snap, Steps, Stored, Thinning, TimestampMode, Trick, UnixTime,
 };
 use crate::kvssrc::error::Error;
 use crate::kvssrc::notice::Notice;
 use crate::kvssrc::report::Reporter;
 use crate::kvssrc::session::Step;
 use crate::mkv::Element;
-use crate::output::{self, Queue, Writer};
+use crate::output::{self, Item, Kinds, Queue, Writer};
 
 /// From a position of a range to its end. Dropped, all calls are over at once.
 pub struct Session {
@@ -33,13 +33,17 @@ pub struct Session {
     tasks: Vec<AbortHandle>,
     frames: FrameReader,
     /// Known once the range's beginning is.
-    edges: Option<Edges>,
+    cut: Option<Cut>,
     /// What is left of the fragment at hand, and how many bytes came before it.
     elements: std::vec::IntoIter<(Element, u64)>,
     offset: u64,
     at_hand: Option<Listed>,
     writing: Option<(Arc<Header>, Writer)>,
+    /// What goes to the pad. Backward, a run is gathered there first.
     queue: Queue,
+    run_is_whole: bool,
+    /// How far the frames that went out reach.
+    reached: Option<gst::ClockTime>,
     notices: VecDeque<Notice>,
     /// What the tasks have to tell.
     told: mpsc::Receiver<Notice>,
@@ -63,18 +67,15 @@ impl Session {
     pub fn new(runtime: &Handle, range: &Arc<Range>, position: Position, reporter: Reporter) -> Self {
         let (on_demand, archive) = (range.on_demand, &range.archive);
         let board = Board::new(on_demand.connections, range.plan.request.max_buffered_bytes);
-        let board = Arc::new(board.in_bulk(position.segment == range.whole().segment));
+        let board = board.in_bulk(position.segment == range.whole().segment);
+        let board = Arc::new(if position.is_backward() { board.backward() } else { board });
         let (account, told) = Account::new(Arc::clone(reporter.statistics()));
         let attempts = || Attempts::new(range.plan.patience.for_failures(true), account.clone());
         reporter.archive(0, 0, 0);
-        let start = range.beginning.get().map(|beginning| {
-            let from = position.segment.start().unwrap_or_default();
-            milliseconds(beginning.saturating_add_unsigned(from.nseconds()))
-        });
-        // The end is the first moment that is not wanted, and a listing's the last one that is.
-        let end = milliseconds(range.end(&position).saturating_sub(1));
-        let listing = start.map_or_else(|| Listing::earliest(end), |start| Listing::new(start, end));
-        let lister = lister::run(archive.clone(), on_demand.clock, listing, start, attempts(), Arc::clone(&board));
+        let (position, steps) = as_it_is(range, position);
+        let (listing, selection) = course(range, &position);
+        let selection = selection.thinned(steps);
+        let lister = lister::run(archive.clone(), on_demand.clock, listing, selection, attempts(), Arc::clone(&board));
         let mut tasks = vec![runtime.spawn(lister).abort_handle()];
         for index in 0..on_demand.connections {
             let lane = lane::run(index, archive.clone(), attempts(), Arc::clone(&board));
@@ -87,12 +88,14 @@ impl Session {
             board,
             tasks,
             frames: FrameReader::new(fragment::Range::default()),
-            edges: None,
+            cut: None,
             elements: Vec::new().into_iter(),
             offset: 0,
             at_hand: None,
             writing: None,
             queue: Queue::new(),
+            run_is_whole: false,
+            reached: None,
             notices: VecDeque::new(),
             told,
             reporter,
@@ -109,20 +112,20 @@ impl Session {
     /// A fragment is missing, where that is an error.
     pub fn step(&mut self) -> Result<Step, Error> {
         loop {
-            if let Some(item) = self.queue.pop_front() {
-                return Ok(Step::Item(item));
+            if let Some(step) = self.step_of_queue() {
+                return Ok(step);
             }
             if let Some(notice) = self.notices.pop_front() {
                 return Ok(Step::Notice(notice));
             }
-            if let Some(opening) = self.edges.as_mut().and_then(Edges::take_opening) {
+            if let Some(opening) = self.cut.as_mut().and_then(Cut::take_opening) {
                 let segment = self.segment(opening);
                 // The element knows that of the position.
                 if segment != self.asked {
                     return Ok(Step::Segment(segment));
                 }
             }
-            match self.edges.as_mut().and_then(Edges::pop) {
+            match self.cut.as_mut().and_then(Cut::pop) {
                 Some(Output::Start(fragment)) => {
                     self.reporter.begin(&fragment);
                     match &mut self.writing {
@@ -142,11 +145,13 @@ impl Session {
                     }
                 }
                 Some(Output::End(end)) => {
+                    self.run_is_whole = true;
                     self.notices.extend(self.reporter.end(&end, self.frames.duplicates()));
                 }
                 Some(Output::RangeEnd) => {}
                 None => {
-                    if !self.read()? {
+                    self.run_is_whole = true;
+                    if self.queue.is_empty() && !self.read()? {
                         return Ok(if self.ended { Step::End } else { Step::Receive });
                     }
                 }
@@ -165,6 +170,7 @@ impl Session {
         let plan = &self.range.plan;
         let mut writer = output::writer(header, downstream, plan.track.as_ref(), &plan.track_caps, before.as_ref())?;
         writer.begin_fragment(fragment, &mut self.queue);
+        self.range.goes_out_as(writer.kinds());
         self.reporter.header(header);
         self.writing = Some((Arc::clone(header), writer));
         Ok(())
@@ -191,8 +197,8 @@ impl Session {
                 self.miss(listed, reason)?;
             }
             Next::End => {
-                if let Some(edges) = &mut self.edges {
-                    edges.finish();
+                if let Some(cut) = &mut self.cut {
+                    cut.finish();
                 }
                 let (delivered, missing) = (self.delivered, self.missing);
                 self.count();
@@ -215,8 +221,8 @@ impl Session {
         }
         let mut frames = std::mem::replace(&mut self.frames, FrameReader::new(fragment::Range::default()));
         let beginning = self.range.beginning.get().copied().unwrap_or_default();
-        let lead = self.edges.as_ref().map_or(0, Edges::lead);
-        frames.anchor(mode_of(self.range.on_demand.clock), beginning.saturating_sub(lead));
+        let lead = self.cut.as_ref().map_or(0, Cut::lead_time);
+        frames.anchor(timestamp_mode(self.range.on_demand.clock), beginning.saturating_sub(lead));
         let start = match frames.resume_point().whole {
             Some(last) => StartSelector::AfterFragment(last),
             // Nothing was stored from there on.
@@ -233,9 +239,44 @@ impl Session {
         Some(Continuation { start, frames, writing: self.writing.take(), lead })
     }
 
+    /// What went out last ended there, in time of the segment it went out in. The frames of a segment come in decoding
+    /// order, so that others may have ended later.
+    pub fn passed(&mut self, position: Option<gst::ClockTime>) {
+        if !self.position.is_backward() {
+            self.reached = self.reached.max(position);
+        }
+    }
+
+    /// How far the frames that went out reach, where that is not where the last one ended.
+    pub fn reached(&self) -> Option<gst::ClockTime> {
+        self.reached
+    }
+
+    /// What of the queue goes out next.
+    fn step_of_queue(&mut self) -> Option<Step> {
+        if !self.position.is_backward() {
+            return self.queue.pop_front().map(Step::Item);
+        }
+        if !std::mem::take(&mut self.run_is_whole) {
+            return None;
+        }
+        // Backward, the base class marks the first buffer of a list only. Caps come before a run.
+        let mut run = gst::BufferList::new();
+        while let Some(Item::Buffer(_)) = self.queue.front() {
+            if let (Some(Item::Buffer(buffer)), Some(run)) = (self.queue.pop_front(), run.get_mut()) {
+                run.add(buffer);
+            }
+        }
+        if !run.is_empty() {
+            return Some(Step::Run(run));
+        }
+        self.run_is_whole = !self.queue.is_empty();
+        self.queue.pop_front().map(Step::Item)
+    }
+
     /// The first fragment listed tells where the range begins that begins with it.
     fn open(&mut self, listed: &Listed) {
-        if self.edges.is_some() {
+        if self.cut.is_some() {
             return;
         }
         let mut news = false;
@@ -250,20 +291,30 @@ impl Session {
             self.position.segment.set_duration(whole.segment.duration());
         }
         let from = self.position.segment.start().unwrap_or_default();
-        let mut start = beginning.saturating_add_unsigned(from.nseconds());
-        if self.range.goes_on {
+        let (mut start, end) = (self.range.moment(from), self.range.cut(&self.position));
+        if self.range.goes_on.is_some() && !self.position.is_backward() {
             // What is not kept any more is not waited for.
             start = start.max(listed.timestamp.saturating_mul(1_000_000));
         }
+        let Position { snap, trick, .. } = self.position;
         let clock = self.range.on_demand.clock;
-        let edges = Edges::new(clock, beginning, start, self.range.cut(&self.position))
-            .snap(self.position.snap, self.position.keyframes_only);
-        self.frames.anchor(mode_of(clock), edges.anchor());
-        self.edges = Some(edges);
+        let cut = match self.position.is_backward() {
+            false => {
+                let edges = Edges::new(clock, beginning, start, end).snap(snap).trick(trick, Thinning::default());
+                Cut::Forward(edges)
+            }
+            true => Cut::Backward(Backward::new(clock, beginning, start, end, snap).trick(trick)),
+        };
+        self.frames.anchor(timestamp_mode(clock), cut.anchor());
+        self.cut = Some(cut);
     }
 
     fn take(&mut self, listed: Listed, stored: Stored) {
         self.open(&listed);
+        if let Some(cut @ Cut::Backward(_)) = &self.cut {
+            // Each fragment lies at its own time, whatever came before it.
+            self.frames.anchor(timestamp_mode(self.range.on_demand.clock), cut.anchor());
+        }
         self.delivered = self.delivered.saturating_add(1);
         self.count();
         self.elements = stored.elements.into_iter();
@@ -288,18 +339,18 @@ impl Session {
 
     /// Reads on in the fragment at hand; whether there is one.
     fn read(&mut self) -> Result<bool, Error> {
-        let Some(edges) = &mut self.edges else { return Ok(false) };
+        let Some(cut) = &mut self.cut else { return Ok(false) };
         let Some(listed) = &self.at_hand else { return Ok(false) };
         let Some((element, offset)) = self.elements.next() else {
             if let Some(end) = self.frames.end_fragment() {
                 self.offset = self.offset.saturating_add(end.size);
-                edges.push(Output::End(end));
+                cut.push(Output::End(end));
             }
             self.at_hand = None;
             return Ok(true);
         };
         match self.frames.take(element, self.offset.saturating_add(offset)) {
-            Ok(output) => output.into_iter().for_each(|output| edges.push(output)),
+            Ok(output) => output.into_iter().for_each(|output| cut.push(output)),
             // It came whole, and makes no sense.
             Err(error) => {
                 let listed = listed.clone();
@@ -316,15 +367,48 @@ impl Session {
         let mut segment = self.position.segment.clone();
         let lead = gst::ClockTime::from_nseconds(opening.lead);
         let start = gst::ClockTime::from_nseconds(opening.start);
-        segment.set_start(start + lead);
-        segment.set_position(start + lead);
+        let stop = opening.stop.map(gst::ClockTime::from_nseconds).or(segment.stop());
+        let stop = stop.map(|stop| stop.saturating_add(lead));
+        segment.set_start(start.saturating_add(lead));
         segment.set_time(start);
-        segment.set_stop(segment.stop().map(|stop| stop + lead));
+        segment.set_stop(stop);
+        segment.set_position(if self.position.is_backward() { stop } else { segment.start() });
         segment
     }
 }
 
-fn mode_of(clock: Clock) -> TimestampMode {
+/// What is to be listed for a position, and what of it is to be fetched.
+fn course(range: &Range, position: &Position) -> (Listing, Selection) {
+    let Position { segment, snap, .. } = position;
+    let start = range.beginning.get().map(|_| milliseconds(range.moment(segment.start().unwrap_or_default())));
+    // The end is the first moment that is not wanted, and a listing's the last one that is.
+    let end = milliseconds(range.end(position).saturating_sub(1));
+    match (start, position.is_backward()) {
+        (None, _) => (Listing::earliest(end), Selection::forward(None)),
+        (Some(start), false) => (Listing::new(start, end), Selection::forward(Some(start))),
+        (Some(start), true) => {
+            // The keyframe that the end moves to may be that of the next fragment.
+            let behind = if *snap == Snap::Exact { 0 } else { Listing::reach() };
+            (Listing::backward(start, end.saturating_add(behind)), Selection::backward(start, end))
+        }
+    }
+}
+
+/// The position of a stream that is known to have no video without what is meant for video; and, where nothing but video
+/// goes out, the steps of which each needs one fragment.
+fn as_it_is(range: &Range, mut position: Position) -> (Position, Option<Steps>) {
+    let steps = match range.kinds() {
+        None => None,
+        Some(Kinds { video: false, .. }) => {
+            position.trick = Trick::default();
+            None
+        }
+        Some(Kinds { audio, .. }) => position.trick.keyframes.filter(|_| !audio || position.trick.without_audio),
+    };
+    (position, steps)
+}
+
+fn timestamp_mode(clock: Clock) -> TimestampMode {
     match clock {
         Clock::Producer => TimestampMode::Producer,
         Clock::Server => TimestampMode::Server,
