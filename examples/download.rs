@@ -6,7 +6,8 @@
 //! ```
 //!
 //! A range that has a start and an end, and no checkpoint, is read from the archive over several connections, with an exact
-//! percentage. Frames are copied as they are, or encoded anew with `--transcode`. Ctrl-C leaves a file that plays, and says
+//! percentage. Frames are copied as they are, from the keyframe on that the start lies behind, or encoded anew with
+//! `--transcode`, from the start on. Ctrl-C leaves a file that plays, and says
 //! how to go on. Credentials, region and endpoint come from where the AWS tools read them, or by `--set NAME=VALUE`.
 
 use std::fmt;
@@ -218,10 +219,6 @@ impl Figures {
         if frame.flags().contains(gst::BufferFlags::HEADER) && frame.pts().is_none() {
             return;
         }
-        // What only the decoder needs lies before the start, or behind the end.
-        if frame.flags().contains(gst::BufferFlags::DECODE_ONLY) {
-            return;
-        }
         self.frames += 1;
         if let Some(time) = frame.meta::<gst::ReferenceTimestampMeta>().map(|meta| meta.timestamp().nseconds()) {
             let (first, last) = self.captured.unwrap_or((time, time));
@@ -248,7 +245,7 @@ fn main() -> anyhow::Result<()> {
 
     let figures = SharedFigures::default();
     let source = source(&arguments, &end)?;
-    let pipeline = pipeline(&arguments, &source, &figures)?;
+    let pipeline = pipeline(&arguments, &end, &source, &figures)?;
     let bus = pipeline.bus().context("a pipeline without bus")?;
     let interrupted = bus.clone();
     ctrlc::set_handler(move || {
@@ -320,7 +317,12 @@ fn source(arguments: &Arguments, end: &str) -> anyhow::Result<gst::Element> {
 }
 
 /// The source and kvsdemux, muxer and sink; each track's own elements come when it is known what it is.
-fn pipeline(arguments: &Arguments, source: &gst::Element, figures: &SharedFigures) -> anyhow::Result<gst::Pipeline> {
+fn pipeline(
+    arguments: &Arguments,
+    end: &str,
+    source: &gst::Element,
+    figures: &SharedFigures,
+) -> anyhow::Result<gst::Pipeline> {
     let (muxer, sink) = arguments.output.elements(arguments.overwrite)?;
     let demuxer = make("kvsdemux")?.build()?;
 
@@ -338,14 +340,35 @@ fn pipeline(arguments: &Arguments, source: &gst::Element, figures: &SharedFigure
         gst::PadProbeReturn::Ok
     });
     let (transcode, figures) = (arguments.transcode, Arc::clone(figures));
+    let begins_with_keyframe = is_bounded(arguments, end) && !transcode;
     let weak = pipeline.downgrade();
     demuxer.connect_pad_added(move |demuxer, pad| {
         let Some(pipeline) = weak.upgrade() else { return };
+        if begins_with_keyframe {
+            pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, keep_keyframe);
+        }
         if let Err(error) = add_track(&pipeline, pad, &muxer, transcode, &figures) {
             gst::element_error!(demuxer, gst::StreamError::Format, ("{error:#}"));
         }
     });
     Ok(pipeline)
+}
+
+/// Widens the segment by what comes before the start: frames from the keyframe on that the first one needs, which a copy
+/// cannot be played without.
+fn keep_keyframe(_: &gst::Pad, info: &mut gst::PadProbeInfo) -> gst::PadProbeReturn {
+    if let Some(gst::PadProbeData::Event(event)) = &mut info.data
+        && let gst::EventView::Segment(found) = event.view()
+        && let Some(segment) = found.segment().downcast_ref::<gst::ClockTime>()
+    {
+        let mut segment = segment.clone();
+        segment.set_start(gst::ClockTime::ZERO);
+        segment.set_position(gst::ClockTime::ZERO);
+        segment.set_time(gst::ClockTime::ZERO);
+        let seqnum = event.seqnum();
+        *event = gst::event::Segment::builder(&segment).seqnum(seqnum).build();
+    }
+    gst::PadProbeReturn::Ok
 }
 
 /// Leads a track to the muxer.

@@ -18,11 +18,8 @@ const LISTED_PER_TAKEN: u64 = 8;
 /// How many fragments the first call begins with. No other one is made before these have been taken.
 const FIRST_CALL: u64 = 2;
 
-/// How many fragments are dealt to a lane at most: what the first call begins with may come on top.
-const HAND: u64 = MOST_FRAGMENTS as u64 - FIRST_CALL;
-
-/// The same backwards: with 5 calls a second, those of 2 s come at 200 times their speed.
-const HAND_BACKWARD: u64 = 20;
+/// How many fragments a call names backwards: with 5 calls a second, those of 2 s come at 200 times their speed.
+const MOST_BACKWARD: usize = 20;
 
 /// A fragment's place in the range, counted from the first listed.
 pub type Place = u64;
@@ -54,8 +51,8 @@ pub struct Board {
     state: Mutex<State>,
     changed: watch::Sender<()>,
     lanes: usize,
-    /// How many fragments are dealt to a lane at most.
-    hand: u64,
+    /// How many fragments a call names at most.
+    most: usize,
     /// Whether the first call goes on with its lane's share of what follows.
     in_bulk: bool,
     /// How many bytes may wait.
@@ -105,14 +102,14 @@ impl State {
         self.first < self.undealt.min(FIRST_CALL)
     }
 
-    /// Deals what is listed to so many lanes in turn, to each at most so many; the first of all to one, and, unless in
-    /// bulk, nothing else.
-    fn deal(&mut self, lanes: usize, hand: u64, in_bulk: bool) {
-        let begin = self.undealt;
+    /// Deals what is listed to so many lanes in turn, to each at most so many; the first of all to one, and, unless in bulk,
+    /// nothing else.
+    fn deal(&mut self, lanes: usize, most: usize, in_bulk: bool) {
+        let (begin, most) = (self.undealt, most as u64);
         let (lanes, opening, most) = match begin {
             0 if !in_bulk => (1, 0, FIRST_CALL),
-            0 => (lanes.max(1), FIRST_CALL, hand),
-            _ => (lanes.max(1), 0, hand),
+            0 => (lanes.max(1), FIRST_CALL, most.saturating_sub(FIRST_CALL)),
+            _ => (lanes.max(1), 0, most),
         };
         let most = most.saturating_mul(lanes as u64).saturating_add(opening);
         let end = self.end().min(begin.saturating_add(most));
@@ -135,17 +132,10 @@ impl Board {
             state: Mutex::default(),
             changed: watch::Sender::new(()),
             lanes,
-            hand: HAND,
+            most: MOST_FRAGMENTS,
             in_bulk: false,
             limit: u64::try_from(limit).unwrap_or(u64::MAX),
         }
-    }
-
-    /// For a range that is played backwards. Nothing says in which order the service sends what a call names: if it were
-    /// that of time, the fragment that everybody waits for would be the last of the call, and all others would be held
-    /// until then.
-    pub fn backward(self) -> Self {
-        Self { hand: HAND_BACKWARD, ..self }
     }
 
     /// Whether the range is likely to be read as a whole. Else the first call asks for little, and ends well where it is
@@ -153,6 +143,13 @@ impl Board {
     pub fn in_bulk(mut self, in_bulk: bool) -> Self {
         self.in_bulk = in_bulk;
         self
+    }
+
+    /// For a range that is played backwards. Nothing says in which order the service sends what a call names: if it were
+    /// that of time, the fragment that everybody waits for would be the last of the call, and all others would be held
+    /// until then.
+    pub fn backward(self) -> Self {
+        Self { most: MOST_BACKWARD, ..self }
     }
 
     /// Adds what comes next of the range.
@@ -201,7 +198,7 @@ impl Board {
                 return None;
             }
             if state.dealt.is_empty() {
-                state.deal(self.lanes, self.hand, self.in_bulk);
+                state.deal(self.lanes, self.most, self.in_bulk);
             }
             let claimed = state.dealt.pop_front()?;
             for wanted in &claimed {
@@ -380,7 +377,7 @@ mod tests {
             let board = Board::new(lanes, 1000).in_bulk(true);
             board.add((0..20_000).map(listed).collect());
             let mut state = board.lock();
-            state.deal(lanes, HAND, true);
+            state.deal(lanes, MOST_FRAGMENTS, true);
             assert_eq!(state.dealt.len(), calls);
             assert!(state.dealt.iter().all(|hand| hand.len() <= MOST_FRAGMENTS && hand.len() >= MOST_FRAGMENTS - 2));
         }
