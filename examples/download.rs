@@ -5,8 +5,10 @@
 //!     --stream X --start 2026-01-05T10:00:00Z --end 2026-01-05T11:00:00Z --checkpoint X.checkpoint -o hour.mp4
 //! ```
 //!
-//! Frames are copied as they are, or encoded anew with `--transcode`. Ctrl-C leaves a file that plays, and says how to go
-//! on. Credentials, region and endpoint come from where the AWS tools read them, or by `--set NAME=VALUE`.
+//! A range that has a start and an end, and no checkpoint, is read from the archive over several connections, with an exact
+//! percentage. Frames are copied as they are, from the keyframe on that the start lies behind, or encoded anew with
+//! `--transcode`, from the start on. Ctrl-C leaves a file that plays, and says
+//! how to go on. Credentials, region and endpoint come from where the AWS tools read them, or by `--set NAME=VALUE`.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -57,6 +59,9 @@ struct Arguments {
     /// File that remembers how far this came; where it is there, go on behind that.
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
+    /// How many connections read a range that has a start, an end that has passed, and no checkpoint, 1 to 5 [default: 3].
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=5))]
+    connections: Option<u32>,
     /// Encode as H.264 and AAC, instead of copying the frames as they are.
     #[arg(long)]
     transcode: bool,
@@ -239,7 +244,8 @@ fn main() -> anyhow::Result<()> {
     let end = arguments.end.get_or_insert_with(|| rfc3339(since_1970())).clone();
 
     let figures = SharedFigures::default();
-    let pipeline = pipeline(&arguments, &end, &figures)?;
+    let source = source(&arguments, &end)?;
+    let pipeline = pipeline(&arguments, &end, &source, &figures)?;
     let bus = pipeline.bus().context("a pipeline without bus")?;
     let interrupted = bus.clone();
     ctrlc::set_handler(move || {
@@ -251,7 +257,9 @@ fn main() -> anyhow::Result<()> {
     let begin = Instant::now();
     // A source that cannot start tells why on the bus.
     let _ = pipeline.set_state(gst::State::Playing);
-    let ended = follow(&pipeline, &bus, &figures, nanoseconds(&end), begin);
+    let mut progress = Progress::new(is_bounded(&arguments, &end).then_some(source), nanoseconds(&end), begin);
+    let ended = follow(&pipeline, &bus, &figures, &mut progress);
+    drop(progress);
     pipeline.set_state(gst::State::Null)?;
 
     let figures = lock(&figures).clone();
@@ -273,9 +281,13 @@ fn main() -> anyhow::Result<()> {
     stopped.map_or(Ok(()), Err)
 }
 
-/// kvssrc and kvsdemux, muxer and sink; each track's own elements come when it is known what it is.
-fn pipeline(arguments: &Arguments, end: &str, figures: &SharedFigures) -> anyhow::Result<gst::Pipeline> {
-    let (muxer, sink) = arguments.output.elements(arguments.overwrite)?;
+/// Whether all of the range is there, so that the archive gives it. A checkpoint goes on with what comes.
+fn is_bounded(arguments: &Arguments, end: &str) -> bool {
+    let is_past = nanoseconds(end).is_some_and(|end| end <= since_1970());
+    arguments.start.is_some() && arguments.checkpoint.is_none() && is_past
+}
+
+fn source(arguments: &Arguments, end: &str) -> anyhow::Result<gst::Element> {
     let source = make("kvssrc")?.set("stream", arguments.stream.as_str()).set("end-timestamp", end);
     let source = match &arguments.start {
         Some(start) => source.set("start-timestamp", start.as_str()).build()?,
@@ -287,16 +299,35 @@ fn pipeline(arguments: &Arguments, end: &str, figures: &SharedFigures) -> anyhow
     if let Some(checkpoint) = &arguments.checkpoint {
         source.set_property("checkpoint-location", checkpoint.display().to_string());
     }
+    if is_bounded(arguments, end) {
+        source.set_property_from_str("playback-mode", "on-demand");
+        if let Some(connections) = arguments.connections {
+            source.set_property("connections", connections);
+        }
+    } else if arguments.connections.is_some() {
+        bail!("--connections is for a range with --start, an --end that has passed, and no --checkpoint");
+    }
     for Setting(name, value) in &arguments.set {
         if source.find_property(name).is_none() {
             bail!("kvssrc has no property {name}");
         }
         source.set_property_from_str(name, value);
     }
+    Ok(source)
+}
+
+/// The source and kvsdemux, muxer and sink; each track's own elements come when it is known what it is.
+fn pipeline(
+    arguments: &Arguments,
+    end: &str,
+    source: &gst::Element,
+    figures: &SharedFigures,
+) -> anyhow::Result<gst::Pipeline> {
+    let (muxer, sink) = arguments.output.elements(arguments.overwrite)?;
     let demuxer = make("kvsdemux")?.build()?;
 
     let pipeline = gst::Pipeline::new();
-    pipeline.add_many([&source, &demuxer, &muxer, &sink])?;
+    pipeline.add_many([source, &demuxer, &muxer, &sink])?;
     source.link(&demuxer)?;
     muxer.link(&sink)?;
 
@@ -309,14 +340,35 @@ fn pipeline(arguments: &Arguments, end: &str, figures: &SharedFigures) -> anyhow
         gst::PadProbeReturn::Ok
     });
     let (transcode, figures) = (arguments.transcode, Arc::clone(figures));
+    let begins_with_keyframe = is_bounded(arguments, end) && !transcode;
     let weak = pipeline.downgrade();
     demuxer.connect_pad_added(move |demuxer, pad| {
         let Some(pipeline) = weak.upgrade() else { return };
+        if begins_with_keyframe {
+            pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, keep_keyframe);
+        }
         if let Err(error) = add_track(&pipeline, pad, &muxer, transcode, &figures) {
             gst::element_error!(demuxer, gst::StreamError::Format, ("{error:#}"));
         }
     });
     Ok(pipeline)
+}
+
+/// Widens the segment by what comes before the start: frames from the keyframe on that the first one needs, which a copy
+/// cannot be played without.
+fn keep_keyframe(_: &gst::Pad, info: &mut gst::PadProbeInfo) -> gst::PadProbeReturn {
+    if let Some(gst::PadProbeData::Event(event)) = &mut info.data
+        && let gst::EventView::Segment(found) = event.view()
+        && let Some(segment) = found.segment().downcast_ref::<gst::ClockTime>()
+    {
+        let mut segment = segment.clone();
+        segment.set_start(gst::ClockTime::ZERO);
+        segment.set_position(gst::ClockTime::ZERO);
+        segment.set_time(gst::ClockTime::ZERO);
+        let seqnum = event.seqnum();
+        *event = gst::event::Segment::builder(&segment).seqnum(seqnum).build();
+    }
+    gst::PadProbeReturn::Ok
 }
 
 /// Leads a track to the muxer.
@@ -404,10 +456,8 @@ fn follow(
     pipeline: &gst::Pipeline,
     bus: &gst::Bus,
     figures: &SharedFigures,
-    end: Option<u64>,
-    begin: Instant,
+    progress: &mut Progress,
 ) -> anyhow::Result<Ended> {
-    let mut progress = Progress::new(end, begin);
     // What ends it before its time, and until when its end is waited for.
     let mut stopping: Option<(Instant, anyhow::Result<Ended>)> = None;
     loop {
@@ -415,7 +465,15 @@ fn follow(
         let now = lock(figures).clone();
         progress.show(&now);
         match message.as_ref().map(|message| message.view()) {
-            Some(gst::MessageView::Eos(_)) => return stopping.map_or(Ok(Ended::All), |(_, ended)| ended),
+            Some(gst::MessageView::Eos(_)) => {
+                return stopping.map_or_else(
+                    || {
+                        progress.complete(&now);
+                        Ok(Ended::All)
+                    },
+                    |(_, ended)| ended,
+                );
+            }
             Some(gst::MessageView::Error(error)) => {
                 let source = error.src().map(|source| source.name().to_string()).unwrap_or_default();
                 let error = anyhow::anyhow!("{}", error.error()).context(format!("{source} failed"));
@@ -449,17 +507,40 @@ fn follow(
 /// A bar on a terminal, lines elsewhere.
 struct Progress {
     bar: ProgressBar,
+    /// What reads a range of the archive, and so knows how much of it has gone out.
+    archive: Option<gst::Element>,
+    /// How much of it that was, in thousandths.
+    done: u64,
     end: Option<u64>,
     begin: Instant,
     next_line: Instant,
 }
 
 impl Progress {
-    fn new(end: Option<u64>, begin: Instant) -> Self {
+    fn new(archive: Option<gst::Element>, end: Option<u64>, begin: Instant) -> Self {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(5));
         let style = ProgressStyle::with_template("[{elapsed_precise}] {wide_bar} {percent:>3}% {msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Self { bar, end, begin, next_line: begin }
+        Self { bar, archive, done: 0, end, begin, next_line: begin }
+    }
+
+    /// How far a range of the archive has come, in thousandths. It never goes back, though frames come in decoding order.
+    fn advance(&mut self, archive: &gst::Element) {
+        let duration = archive.query_duration::<gst::ClockTime>().filter(|duration| !duration.is_zero());
+        let position = archive.query_position::<gst::ClockTime>();
+        if let (Some(duration), Some(position)) = (duration, position) {
+            let done = position.min(duration).nseconds().mul_div_floor(1000, duration.nseconds());
+            self.done = self.done.max(done.unwrap_or(0));
+        }
+    }
+
+    /// All of the range has come, also where it ends with nothing.
+    fn complete(&mut self, figures: &Figures) {
+        if self.archive.is_some() {
+            self.done = 1000;
+            self.next_line = Instant::now();
+            self.show(figures);
+        }
     }
 
     fn show(&mut self, figures: &Figures) {
@@ -469,18 +550,32 @@ impl Progress {
         let speed = media.as_secs_f64() / elapsed;
         let mut text =
             format!("{}, {} frames, {} of media, {speed:.1}x", HumanBytes(figures.bytes), figures.frames, clock(media));
-        if let Some(end) = self.end {
+        let mut left = None;
+        let mut percent = String::new();
+        if let Some(archive) = self.archive.clone() {
+            let before = self.done;
+            self.advance(&archive);
+            percent = format!("{}.{} %, ", self.done / 10, self.done % 10);
+            self.bar.set_length(1000);
+            self.bar.set_position(self.done);
+            left = Some(elapsed * (1000 - self.done) as f64 / self.done.max(1) as f64);
+            // A line for each tenth.
+            if self.done / 100 > before / 100 {
+                self.next_line = Instant::now();
+            }
+        } else if let Some(end) = self.end {
             let rest = Duration::from_nanos(end.saturating_sub(last));
             self.bar.set_length(u64::try_from((media + rest).as_millis()).unwrap_or(u64::MAX));
+            self.bar.set_position(u64::try_from(media.as_millis()).unwrap_or(u64::MAX));
             // A recording may end long before the range does: then this is what it takes at most.
-            if let Ok(eta) = Duration::try_from_secs_f64(rest.as_secs_f64() / speed.max(1e-6)) {
-                text += &format!(", {} left", HumanDuration(eta));
-            }
+            left = Some(rest.as_secs_f64() / speed.max(1e-6));
         }
-        self.bar.set_position(u64::try_from(media.as_millis()).unwrap_or(u64::MAX));
+        if let Some(left) = left.and_then(|left| Duration::try_from_secs_f64(left).ok()) {
+            text += &format!(", {} left", HumanDuration(left));
+        }
         self.bar.set_message(text.clone());
         if self.bar.is_hidden() && self.next_line <= Instant::now() {
-            eprintln!("since {}: {text}", rfc3339(first));
+            eprintln!("{percent}since {}: {text}", rfc3339(first));
             self.next_line = Instant::now() + BETWEEN_LINES;
         }
     }
@@ -522,6 +617,7 @@ fn go_on(arguments: &Arguments, figures: &Figures) -> String {
         |name: &str, value: Option<String>| words.extend(value.into_iter().flat_map(|value| [name.to_owned(), value]));
     option("--start", start);
     option("--end", arguments.end.clone());
+    option("--connections", arguments.connections.map(|count| count.to_string()));
     option("--checkpoint", arguments.checkpoint.as_ref().map(|file| file.display().to_string()));
     for Setting(name, value) in &arguments.set {
         // Keys are not for a screen.

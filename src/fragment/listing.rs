@@ -5,8 +5,9 @@ use super::FragmentNumber;
 /// No fragment is longer, in ms ([quotas](https://docs.aws.amazon.com/kinesisvideostreams/latest/dg/limits.html)).
 const LONGEST_FRAGMENT: i64 = 10_000;
 
-/// How much of the range the first call asks for, in ms, so that it is answered with one page.
-const FIRST_WINDOW: i64 = 30_000;
+/// How much of the range the first call asks for, in ms: enough for the first calls that fetch, and answered with one page
+/// where fragments last a third of a second or more.
+const FIRST_WINDOW: i64 = 300_000;
 
 /// How many fragments a later call is meant to find: less than a page, as they do not come evenly.
 const WANTED: i64 = 700;

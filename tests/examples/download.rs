@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use super::judges::{discoverer, ffprobe};
 use super::sample::{END, FRAMES, FRAMES_PER_FRAGMENT, START, emulator, example, recording};
 use super::support::{STREAM, printed, wait_until};
-use kvs_emulator::Emulator;
+use kvs_emulator::{Emulator, Operation};
 
 fn download(emulator: &Emulator, output: &Path, more: &[&str]) -> Command {
     let mut command = example("download", emulator);
@@ -48,6 +48,23 @@ fn a_range_is_cut_where_it_ends() {
     command.args(["--stream", STREAM, "--start", "2026-01-05T10:00:01Z", "--end", "2026-01-05T10:00:03Z", "-o"]);
     printed(command.arg(&file));
     assert_eq!(ffprobe(&file).times.len(), 50);
+}
+
+#[test]
+fn a_copy_begins_with_the_keyframe_before_the_start_and_what_is_encoded_with_the_start() {
+    let emulator = emulator(Emulator::builder(), recording(true));
+    let folder = tempfile::tempdir().unwrap();
+    let range = ["--stream", STREAM, "--start", "2026-01-05T10:00:02.6Z", "--end", "2026-01-05T10:00:04.2Z"];
+    for (name, more, frames) in [("copy.mp4", &[][..], 55), ("encoded.mp4", &["--transcode"], 40)] {
+        let file = folder.path().join(name);
+        printed(example("download", &emulator).args(range).args(more).arg("-o").arg(&file));
+        let packets = ffprobe(&file);
+        assert_eq!(packets.codecs, ["h264", "aac"]);
+        assert_eq!(packets.times.len(), frames, "{name}");
+        // What is decoded is as much as there is.
+        let decoded = super::support::run(&format!("filesrc location={} ! decodebin", file.display()), "video/x-raw");
+        assert_eq!(decoded.ok().frames.len(), frames, "{name}");
+    }
 }
 
 #[test]
@@ -130,4 +147,58 @@ fn without_the_sink_s3_is_refused_with_what_to_do() {
     command.env("GST_PLUGIN_SYSTEM_PATH_1_0", folder.path()).env("GST_REGISTRY", folder.path().join("registry.bin"));
     let text = refused(&mut command);
     assert!(text.contains("awss3sink") && text.contains("gst-plugins-rs") && text.contains("aws s3 cp"), "{text}");
+}
+
+/// The percentages that were told, each with the media that had come by then, in s.
+fn percentages(text: &str) -> Vec<(f64, f64)> {
+    let line = |line: &str| {
+        let (percent, rest) = line.split_once(" %, ")?;
+        let (_, media) = rest.split_once(" frames, ")?;
+        let mut parts = media.split_once(" of media")?.0.rsplit(':').map(|part| part.parse::<f64>().unwrap());
+        Some((percent.parse().ok()?, parts.next()? + 60.0 * parts.next()?))
+    };
+    text.lines().filter_map(line).collect()
+}
+
+#[test]
+fn a_range_of_the_archive_tells_how_much_of_it_has_come() {
+    let recording = recording(true);
+    // Over one connection some seconds for all of it.
+    let rate = u64::try_from(recording.len()).unwrap() / 4;
+    let emulator = emulator(Emulator::builder().rate(rate), recording);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("out.mp4");
+    let mut command = example("download", &emulator);
+    let range = ["--stream", STREAM, "--start", "2026-01-05T10:00:01Z", "--end", "2026-01-05T10:00:06Z"];
+    let (_, told) = printed(command.args(range).args(["--connections", "1", "-o"]).arg(&file));
+    assert_eq!(ffprobe(&file).times.len(), 125);
+    let percentages = percentages(&told);
+    assert!(percentages.len() >= 5, "{told}");
+    assert!(percentages.is_sorted_by(|(before, _), (after, _)| before <= after), "{told}");
+    assert_eq!(percentages.last().unwrap().0, 100.0, "{told}");
+    // Of 5 s, to a frame or two: what has gone out, and the begin of the frame that came last.
+    for (percent, media) in percentages {
+        assert!((percent / 100.0 * 5.0 - media).abs() < 0.3, "{percent} % at {media} s: {told}");
+    }
+    assert!(emulator.requests().iter().all(|request| request.operation != Operation::GetMedia));
+}
+
+#[test]
+fn what_has_no_end_yet_or_a_checkpoint_is_read_as_it_comes() {
+    let emulator = emulator(Emulator::builder(), recording(false));
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = folder.path().join("checkpoint");
+    let checkpoint = checkpoint.to_str().unwrap();
+    for (name, more) in [("a.mp4", &[][..]), ("b.mp4", &["--start", START, "--checkpoint", checkpoint])] {
+        let file = folder.path().join(name);
+        let (_, told) = printed(&mut download(&emulator, &file, more));
+        assert!(percentages(&told).is_empty(), "{told}");
+        assert_eq!(ffprobe(&file).times.len(), FRAMES);
+        let text = refused(&mut download(&emulator, &file, &[more, &["--connections", "5"]].concat()));
+        assert!(text.contains("--connections is for"), "{text}");
+    }
+    assert!(emulator.requests().iter().all(|request| request.operation != Operation::GetMediaForFragmentList));
+    let text =
+        refused(&mut download(&emulator, &folder.path().join("c.mp4"), &["--start", START, "--connections", "6"]));
+    assert!(text.contains("6 is not in 1..=5"), "{text}");
 }

@@ -266,6 +266,12 @@ fn playbin3_plays_a_uri_backwards() {
     let flags = ACCURATE | gst::SeekFlags::TRICKMODE | gst::SeekFlags::TRICKMODE_KEY_UNITS;
     let keyframes = play(-8.0, flags | gst::SeekFlags::TRICKMODE_NO_AUDIO, 0, 6000);
     assert_eq!(keyframes.len(), 3, "{:?}", content(&keyframes));
+    // By the clock, whose pace nothing may break off from.
+    video.set_property("sync", true);
+    sound.set_property("sync", true);
+    assert_eq!(play(-8.0, ACCURATE, 0, 6000).len(), 150);
+    video.set_property("sync", false);
+    sound.set_property("sync", false);
     // And the usual way again.
     let again = play(2.0, ACCURATE, 3000, 4000);
     assert_eq!(again.len(), 25);

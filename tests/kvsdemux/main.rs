@@ -7,13 +7,20 @@ mod bench;
 mod body;
 mod bytes_in;
 mod changes;
+mod edges;
 mod equal;
 mod events;
 mod files;
 mod flow;
+#[allow(dead_code, reason = "shared with the tests of kvssrc")]
+#[path = "../kvssrc/judges.rs"]
+mod judges;
+#[path = "../common/pictures.rs"]
+mod pictures;
 mod players;
 mod select;
 #[allow(dead_code, reason = "shared with the tests of kvssrc")]
 #[path = "../kvssrc/support.rs"]
 mod support;
 mod time_in;
+mod timecode;

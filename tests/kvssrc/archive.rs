@@ -275,7 +275,7 @@ fn a_pipeline_that_takes_nothing_is_read_ahead_of_by_no_more_than_told() {
         }
     };
     take(12);
-    wait_until("all connections are open", || calls(&emulator, Operation::GetMediaForFragmentList) >= 6);
+    wait_until("all connections are open", || calls(&emulator, Operation::GetMediaForFragmentList) >= 5);
     let stats = || pipeline.by_name("source").unwrap().property::<gst::Structure>("stats").get::<u64>("bytes").unwrap();
     assert!(stats() < 3 * LIMIT, "{}", stats());
     take(4000);

@@ -10,6 +10,8 @@ use super::support::printed;
 pub struct Packets {
     /// The codec's name, one a stream.
     pub codecs: Vec<String>,
+    /// How many packets each stream has.
+    pub counts: Vec<usize>,
     /// Begin and duration in seconds, one a packet of the first stream.
     pub times: Vec<(f64, f64)>,
     /// The file's own duration, in seconds, where it tells.
@@ -37,7 +39,9 @@ pub fn ffprobe(file: &Path) -> Packets {
     let read: serde_json::Value = serde_json::from_str(&stdout).unwrap();
     let number = |value: &serde_json::Value| value.as_str().and_then(|text| text.parse::<f64>().ok());
     let list = |name: &str| read[name].as_array().unwrap().clone();
+    let count = |stream: usize| list("packets").iter().filter(|packet| packet["stream_index"] == stream).count();
     Packets {
+        counts: (0..list("streams").len()).map(count).collect(),
         codecs: list("streams").iter().map(|stream| stream["codec_name"].as_str().unwrap().to_owned()).collect(),
         times: list("packets")
             .iter()

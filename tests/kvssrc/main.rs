@@ -4,6 +4,7 @@ mod announcements;
 mod archive;
 mod backward;
 mod body;
+mod bounds;
 mod chain;
 mod changes;
 mod checkpoint;

@@ -15,7 +15,7 @@ const LISTED_AHEAD: u64 = 3000;
 const LISTED_AT_FIRST: u64 = 10;
 const LISTED_PER_TAKEN: u64 = 8;
 
-/// How many fragments the first call asks for. No other one is made before these have been taken.
+/// How many fragments the first call begins with. No other one is made before these have been taken.
 const FIRST_CALL: u64 = 2;
 
 /// How many fragments a call names backwards: with 5 calls a second, those of 2 s come at 200 times their speed.
@@ -53,6 +53,8 @@ pub struct Board {
     lanes: usize,
     /// How many fragments a call names at most.
     most: usize,
+    /// Whether the first call goes on with its lane's share of what follows.
+    in_bulk: bool,
     /// How many bytes may wait.
     limit: u64,
 }
@@ -95,17 +97,25 @@ impl State {
         self.first.saturating_add(self.slots.len() as u64)
     }
 
-    /// Deals what is listed to so many lanes in turn, to each at most so many; the first of all to one.
-    fn deal(&mut self, lanes: usize, most: usize) {
-        let begin = self.undealt;
-        let (lanes, most) = match begin {
-            0 => (1, FIRST_CALL),
-            _ if self.first < begin.min(FIRST_CALL) => return,
-            _ => (lanes.max(1), lanes.saturating_mul(most) as u64),
+    /// Whether the first call has not brought yet what it begins with.
+    fn is_opening(&self) -> bool {
+        self.first < self.undealt.min(FIRST_CALL)
+    }
+
+    /// Deals what is listed to so many lanes in turn, to each at most so many; the first of all to one, and, unless in bulk,
+    /// nothing else.
+    fn deal(&mut self, lanes: usize, most: usize, in_bulk: bool) {
+        let (begin, most) = (self.undealt, most as u64);
+        let (lanes, opening, most) = match begin {
+            0 if !in_bulk => (1, 0, FIRST_CALL),
+            0 => (lanes.max(1), FIRST_CALL, most.saturating_sub(FIRST_CALL)),
+            _ => (lanes.max(1), 0, most),
         };
+        let most = most.saturating_mul(lanes as u64).saturating_add(opening);
         let end = self.end().min(begin.saturating_add(most));
         let mut hands: Vec<Vec<Wanted>> = vec![Vec::new(); lanes];
-        for (place, hand) in (begin..end).zip((0..lanes).cycle()) {
+        let turns = (0..opening).map(|_| 0).chain((0..lanes).cycle());
+        for (place, hand) in (begin..end).zip(turns) {
             if let (Some(slot), Some(hand)) = (self.slot(place), hands.get_mut(hand)) {
                 hand.push(Wanted { place, number: slot.listed.number.clone() });
             }
@@ -123,8 +133,16 @@ impl Board {
             changed: watch::Sender::new(()),
             lanes,
             most: MOST_FRAGMENTS,
+            in_bulk: false,
             limit: u64::try_from(limit).unwrap_or(u64::MAX),
         }
+    }
+
+    /// Whether the range is likely to be read as a whole. Else the first call asks for little, and ends well where it is
+    /// sought on at once.
+    pub fn in_bulk(mut self, in_bulk: bool) -> Self {
+        self.in_bulk = in_bulk;
+        self
     }
 
     /// For a range that is played backwards. Nothing says in which order the service sends what a call names: if it were
@@ -176,8 +194,11 @@ impl Board {
             if state.buffered >= self.limit && !urgent {
                 return None;
             }
+            if state.is_opening() {
+                return None;
+            }
             if state.dealt.is_empty() {
-                state.deal(self.lanes, self.most);
+                state.deal(self.lanes, self.most, self.in_bulk);
             }
             let claimed = state.dealt.pop_front()?;
             for wanted in &claimed {
@@ -193,7 +214,9 @@ impl Board {
     /// Waits until the lane may read more.
     pub async fn room(&self, lane: usize) {
         self.wait(|state| {
-            let urgent = state.slots.front().is_some_and(|slot| slot.lane == Some(lane));
+            // What has come already, and is still to be taken, is waited for by nobody.
+            let is_awaited = |slot: &Slot| slot.lane == Some(lane) && matches!(slot.content, Content::Waiting);
+            let urgent = state.slots.front().is_some_and(is_awaited);
             (state.buffered < self.limit || urgent).then_some(())
         })
         .await;
@@ -349,6 +372,31 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn in_bulk_the_first_call_goes_on_with_its_share() {
+        let board = Board::new(3, 1000).in_bulk(true);
+        board.add((0..10).map(listed).collect());
+        let places = |hand: &[Wanted]| hand.iter().map(|wanted| wanted.place).collect::<Vec<_>>();
+        let first = board.claim(0).await.unwrap();
+        assert_eq!(places(&first), [0, 1, 2, 5, 8]);
+        for wanted in &first[..2] {
+            assert!(now(board.claim(1)).await.is_none());
+            board.fill(wanted.place, stored(&wanted.number));
+            assert!(matches!(board.take().await, Ok(Next::Fragment(..))));
+        }
+        let hands = [board.claim(1).await.unwrap(), board.claim(2).await.unwrap()];
+        assert_eq!(hands.each_ref().map(|hand| places(hand)), [vec![3, 6, 9], vec![4, 7]]);
+        assert!(now(board.claim(1)).await.is_none());
+        for (lanes, calls) in [(1, 1), (5, 5)] {
+            let board = Board::new(lanes, 1000).in_bulk(true);
+            board.add((0..20_000).map(listed).collect());
+            let mut state = board.lock();
+            state.deal(lanes, MOST_FRAGMENTS, true);
+            assert_eq!(state.dealt.len(), calls);
+            assert!(state.dealt.iter().all(|hand| hand.len() <= MOST_FRAGMENTS && hand.len() >= MOST_FRAGMENTS - 2));
+        }
+    }
+
+    #[tokio::test]
     async fn only_who_has_the_next_fragment_reads_past_the_limit() {
         let board = Board::new(2, 10);
         board.add((0..6).map(listed).collect());
@@ -361,6 +409,7 @@ mod tests {
         board.read(10);
         board.fill(first[0].place, stored(&first[0].number));
         // Everybody waits for the streaming thread.
+        assert!(now(board.room(0)).await.is_none());
         assert!(now(board.room(1)).await.is_none());
         assert!(matches!(board.take().await, Ok(Next::Fragment(..))));
         assert!(now(board.room(1)).await.is_some());

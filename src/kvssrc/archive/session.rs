@@ -67,6 +67,7 @@ impl Session {
     pub fn new(runtime: &Handle, range: &Arc<Range>, position: Position, reporter: Reporter) -> Self {
         let (on_demand, archive) = (range.on_demand, &range.archive);
         let board = Board::new(on_demand.connections, range.plan.request.max_buffered_bytes);
+        let board = board.in_bulk(position.segment == range.whole().segment);
         let board = Arc::new(if position.is_backward() { board.backward() } else { board });
         let (account, told) = Account::new(Arc::clone(reporter.statistics()));
         let attempts = || Attempts::new(range.plan.patience.for_failures(true), account.clone());
@@ -266,11 +267,10 @@ impl Session {
                 run.add(buffer);
             }
         }
-        if !run.is_empty() {
-            return Some(Step::Run(run));
-        }
+        let step = if run.is_empty() { self.queue.pop_front().map(Step::Item) } else { Some(Step::Run(run)) };
+        // Where other caps lie in between, the rest follows at once.
         self.run_is_whole = !self.queue.is_empty();
-        self.queue.pop_front().map(Step::Item)
+        step
     }
 
     /// The first fragment listed tells where the range begins that begins with it.

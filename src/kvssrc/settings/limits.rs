@@ -15,8 +15,8 @@ pub(super) struct Limits {
     read_timeout: u64,
     idle_timeout: u64,
     retry_timeout: i64,
-    /// Unless it was set, the playback mode decides.
-    max_buffered_bytes: Option<u32>,
+    /// 0: the playback mode decides.
+    max_buffered_bytes: u32,
 }
 
 /// How much is read ahead of one connection, and of a range of the archive, in bytes.
@@ -25,13 +25,7 @@ const BUFFERED_ON_DEMAND: u32 = 24 << 20;
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            connect_timeout: 5000,
-            read_timeout: 30_000,
-            idle_timeout: 0,
-            retry_timeout: -1,
-            max_buffered_bytes: None,
-        }
+        Self { connect_timeout: 5000, read_timeout: 30_000, idle_timeout: 0, retry_timeout: -1, max_buffered_bytes: 0 }
     }
 }
 
@@ -100,11 +94,10 @@ impl Limits {
             glib::ParamSpecUInt::builder("max-buffered-bytes")
                 .nick("Maximum buffered bytes")
                 .blurb(
-                    "How much is read ahead of a pipeline that is paused or slow, in bytes, over all connections \
-                     (default: 4 MiB, and 24 MiB on demand)",
+                    "How much is read ahead of a pipeline that is paused or slow, in bytes, over all connections (0 = \
+                     4 MiB, and 24 MiB on demand)",
                 )
-                .minimum(1)
-                .default_value(BUFFERED_LIVE)
+                .default_value(default.max_buffered_bytes)
                 .mutable_ready()
                 .build(),
         ]
@@ -117,7 +110,7 @@ impl Limits {
             "read-timeout" => value.get().map(|value| self.read_timeout = value).is_ok(),
             "idle-timeout" => value.get().map(|value| self.idle_timeout = value).is_ok(),
             "retry-timeout" => value.get().map(|value| self.retry_timeout = value).is_ok(),
-            "max-buffered-bytes" => value.get().map(|value| self.max_buffered_bytes = Some(value)).is_ok(),
+            "max-buffered-bytes" => value.get().map(|value| self.max_buffered_bytes = value).is_ok(),
             _ => return None,
         })
     }
@@ -129,7 +122,7 @@ impl Limits {
             "read-timeout" => self.read_timeout.to_value(),
             "idle-timeout" => self.idle_timeout.to_value(),
             "retry-timeout" => self.retry_timeout.to_value(),
-            "max-buffered-bytes" => self.max_buffered_bytes.unwrap_or(BUFFERED_LIVE).to_value(),
+            "max-buffered-bytes" => self.max_buffered_bytes.to_value(),
             _ => return None,
         })
     }
@@ -143,8 +136,12 @@ impl Limits {
     }
 
     pub fn max_buffered_bytes(&self, on_demand: bool) -> usize {
-        let default = if on_demand { BUFFERED_ON_DEMAND } else { BUFFERED_LIVE };
-        usize::try_from(self.max_buffered_bytes.unwrap_or(default)).unwrap_or(usize::MAX)
+        let bytes = match self.max_buffered_bytes {
+            0 if on_demand => BUFFERED_ON_DEMAND,
+            0 => BUFFERED_LIVE,
+            bytes => bytes,
+        };
+        usize::try_from(bytes).unwrap_or(usize::MAX)
     }
 
     pub fn patience(&self) -> Patience {
