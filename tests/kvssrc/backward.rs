@@ -424,7 +424,7 @@ fn a_container_that_comes_backwards_can_be_read() {
     let file = folder.path().join("backward.mkv");
     std::fs::write(&file, &bytes).unwrap();
     // From the keyframe at 2 s of the capture to 9.7 s.
-    assert_eq!(judges::ffprobe(&file).times.len(), 231);
+    assert_eq!(judges::ffprobe(&file).counts, [231]);
     let read = run(&format!("filesrc location={} ! matroskademux", file.display()), "video/x-h264").ok();
     assert_eq!(read.frames.len(), 231);
 }
