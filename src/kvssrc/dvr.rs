@@ -59,14 +59,19 @@ impl Dvr {
         playing: &Playing,
     ) -> Option<Target> {
         let (_, reaches) = self.extent()?;
-        let (rate, _, start_type, start, ..) = event?.get();
+        let (rate, flags, start_type, start, ..) = event?.get();
         let start = match start_type {
             gst::SeekType::Set => u64::try_from(start.value()).unwrap_or(0),
             gst::SeekType::End => reaches.saturating_add_signed(start.value()),
             _ => 0,
         };
         if rate > 0.0 && start >= reaches {
-            *segment.downcast_mut::<gst::ClockTime>()? = gst::FormattedSegment::new();
+            let present = segment.downcast_mut::<gst::ClockTime>()?;
+            *present = gst::FormattedSegment::new();
+            // What is live is presented by the running time at which it comes, flushed or not.
+            if self.plan.live.is_none() && !flags.contains(gst::SeekFlags::FLUSH) {
+                present.set_base(playing.running_time());
+            }
             let mut plan = self.plan.clone();
             plan.request.start = StartSelector::Now;
             return Some(Target::Present(Box::new(plan)));

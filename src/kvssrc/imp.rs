@@ -139,7 +139,8 @@ impl ElementImpl for KvsSrc {
     }
 
     fn send_event(&self, event: gst::Event) -> bool {
-        self.seeks.during(&event.clone(), || self.parent_send_event(event))
+        let seekable = self.seekable_until().is_some();
+        self.seeks.during(&event.clone(), seekable, || self.parent_send_event(event))
     }
 
     fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
@@ -302,7 +303,7 @@ impl BaseSrcImpl for KvsSrc {
     }
 
     fn event(&self, event: &gst::Event) -> bool {
-        self.seeks.during(event, || self.parent_event(event))
+        self.seeks.during(event, self.seekable_until().is_some(), || self.parent_event(event))
     }
 
     /// Caps are set when the first header is known, see [`KvsSrc::negotiate_fragment`].
@@ -410,6 +411,14 @@ impl KvsSrc {
                     // Fails only for a segment of another format.
                     let _ = self.obj().new_segment(segment.upcast_ref());
                 }
+                Step::StreamTime(time) => {
+                    let mut segment = self.obj().segment();
+                    if let Some(segment) = segment.downcast_mut::<gst::ClockTime>() {
+                        segment.set_time(time);
+                    }
+                    // Fails only for a segment of another format.
+                    let _ = self.obj().new_segment(&segment);
+                }
                 Step::Receive => self.receive(session)?,
                 Step::End => match session.continuation() {
                     Some(continuation) => self.go_on(session, continuation)?,
@@ -460,6 +469,7 @@ impl KvsSrc {
             tokio::select! {
                 biased;
                 _ = flushing.wait_for(|flushing| *flushing) => Err(Stop::Flushing),
+                () = self.seeks.wait() => Err(Stop::Flushing),
                 received = session.receive(base_time) => Ok(received?),
             }
         })

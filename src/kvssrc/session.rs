@@ -34,7 +34,7 @@ pub struct Session {
     reporter: Reporter,
     /// Told where the reading is, where one can go back in it.
     watch: Option<Watch>,
-    segment: Option<gst::FormattedSegment<gst::ClockTime>>,
+    stream_time: Option<gst::ClockTime>,
     /// Whole, and gone out; the checkpoint is to name it.
     accepted: Option<FragmentNumber>,
     /// The start that was asked for, and the one that the connection at hand began with.
@@ -71,6 +71,8 @@ pub enum Step {
     Before(Vec<Notice>),
     /// What is pushed from now on belongs to this segment.
     Segment(gst::FormattedSegment<gst::ClockTime>),
+    /// In the segment at hand, presentation time 0 has this stream time.
+    StreamTime(gst::ClockTime),
     /// Ask downstream what it takes, and go on with [`Session::begin`].
     Negotiate(Arc<Fragment>),
     /// Wait for [`Session::receive`].
@@ -121,7 +123,7 @@ impl Session {
             notices: VecDeque::new(),
             reporter,
             watch,
-            segment: None,
+            stream_time: None,
             accepted: None,
             first_start: start.clone(),
             start,
@@ -152,8 +154,8 @@ impl Session {
     /// The stream cannot go on; all that came before has gone out.
     pub fn step(&mut self) -> Result<Step, Error> {
         loop {
-            if let Some(segment) = self.segment.take() {
-                return Ok(Step::Segment(segment));
+            if let Some(time) = self.stream_time.take() {
+                return Ok(Step::StreamTime(time));
             }
             if let Some(item) = self.queue.pop_front() {
                 return Ok(Step::Item(item));
@@ -194,10 +196,7 @@ impl Session {
                     if let Some((_, writer)) = &mut self.writing {
                         writer.write(&block, &mut self.queue);
                     }
-                    if let Some(lead) = lead.filter(|lead| *lead > 0) {
-                        let segment = self.segment.insert(gst::FormattedSegment::new());
-                        segment.set_time(gst::ClockTime::from_nseconds(lead));
-                    }
+                    self.stream_time = lead.filter(|lead| *lead > 0).map(gst::ClockTime::from_nseconds);
                     if !before.is_empty() {
                         return Ok(Step::Before(before));
                     }

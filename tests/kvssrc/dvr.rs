@@ -248,6 +248,40 @@ fn a_part_of_the_past_ends_and_one_can_return_from_there() {
 }
 
 #[test]
+fn without_a_flush_running_time_goes_on() {
+    for (properties, live) in [("", true), ("is-live=false", false)] {
+        let mut scene = Scene::playing(0, properties, "");
+        scene.put(4);
+        scene.wait_for(23);
+        let shown = scene.take();
+        let to_past = shown[9];
+        scene.seek(gst::SeekFlags::ACCURATE, to_past.stream_time);
+        scene.wait_for(23);
+        let again = scene.take();
+        assert_eq!((again[0].index, again[0].stream_time), (to_past.index, to_past.stream_time), "{properties}");
+        let (before, after) = (shown.last().unwrap().running_time, again[0].running_time);
+        assert!((before..=before + ms(FRAME_MS)).contains(&after), "{properties}: {before} {after}");
+        let (end, none) = (gst::SeekType::End, gst::SeekType::None);
+        let accurate = gst::SeekFlags::ACCURATE;
+        scene.pipeline.seek(1.0, accurate, end, gst::ClockTime::ZERO, none, gst::ClockTime::NONE).expect("a seek");
+        let begins_now =
+            |request: &kvs_emulator::RequestRecord| request.body["StartSelector"]["StartSelectorType"] == "NOW";
+        wait_until("the newest is asked for", || {
+            scene.calls(Operation::GetMedia).iter().filter(|request| begins_now(request)).count() == 2
+        });
+        scene.put(2);
+        scene.wait_for(31);
+        let now = scene.take();
+        assert_eq!(Scene::origin(&now[0]), Scene::origin(&shown[0]), "{properties}");
+        // What is live is presented when it comes, which in this test is sooner than its camera made it.
+        if !live {
+            let (before, after) = (again.last().unwrap().running_time, now[0].running_time);
+            assert!((before..=before + ms(FRAME_MS)).contains(&after), "{properties}: {before} {after}");
+        }
+    }
+}
+
+#[test]
 fn one_can_watch_backwards_from_the_present() {
     let mut scene = Scene::playing(0, "", "");
     scene.put(4);

@@ -24,7 +24,7 @@ impl Playing {
     }
 
     /// What plays on without a flush begins then.
-    fn running_time(&self) -> Option<gst::ClockTime> {
+    pub fn running_time(&self) -> Option<gst::ClockTime> {
         self.position().and_then(|(segment, position)| segment.to_running_time(position))
     }
 }
