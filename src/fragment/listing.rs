@@ -83,7 +83,7 @@ impl Listing {
         Self { backward: true, ..Self::from(begin, end, window) }
     }
 
-    /// How much behind a moment the first fragment may begin that begins behind it, in ms, where nothing is missing.
+    /// How long a fragment may be, in ms: so far behind a moment the next one begins at the latest, where nothing is missing.
     pub const fn reach() -> i64 {
         LONGEST_FRAGMENT
     }

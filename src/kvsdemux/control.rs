@@ -13,6 +13,8 @@ struct Inner {
     streams: Vec<String>,
     selection: Option<Selection>,
     latest: Option<gst::Seqnum>,
+    /// The seek that upstream has done last.
+    sought: Option<gst::Seqnum>,
 }
 
 /// Whose times the frames have.
@@ -79,6 +81,18 @@ impl Control {
         inner.latest = Some(selection.seqnum);
         inner.selection = Some(selection);
         true
+    }
+
+    /// Lets upstream do a seek, once: the same event comes from every sink of a pipeline.
+    pub fn seek(&self, seqnum: gst::Seqnum, work: impl FnOnce() -> bool) -> bool {
+        if self.lock().sought == Some(seqnum) {
+            return true;
+        }
+        let done = work();
+        if done {
+            self.lock().sought = Some(seqnum);
+        }
+        done
     }
 
     /// What has been asked for since the last call.

@@ -195,6 +195,10 @@ impl KvsDemux {
             gst::EventView::SelectStreams(select) => self.select(select),
             // Upstream knows no times to seek to.
             gst::EventView::Seek(_) if !self.control.is_timed_by_upstream() => false,
+            gst::EventView::Seek(seek) => {
+                let seqnum = seek.seqnum();
+                self.control.seek(seqnum, || gst::Pad::event_default(pad, Some(&*self.obj()), event))
+            }
             _ => gst::Pad::event_default(pad, Some(&*self.obj()), event),
         }
     }

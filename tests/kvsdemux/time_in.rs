@@ -189,6 +189,34 @@ fn a_flushing_seek_goes_up_and_what_comes_down_begins_with_a_cluster_or_a_header
 }
 
 #[test]
+fn a_seek_that_comes_from_every_sink_goes_up_once() {
+    let mut fragment = Fragment::audio(0, 10);
+    fragment.tracks.push(Track::alaw(2, "loudspeaker"));
+    let bench = Bench::new();
+    bench.begin_in_time("a").push_all(container(&[fragment]));
+    let upstream = bench.record_upstream_events();
+    let event = |rate: f64| {
+        let (set, start) = (gst::SeekType::Set, ms(1000));
+        gst::event::Seek::new(rate, gst::SeekFlags::empty(), set, start, set, gst::ClockTime::NONE)
+    };
+    for seek in [event(1.0), event(-1.0)] {
+        for name in ["audio_0", "audio_1"] {
+            assert!(bench.outlet(name).sink.push_event(seek.clone()));
+        }
+    }
+    let rates = upstream
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|event| match event.view() {
+            gst::EventView::Seek(seek) => seek.rate(),
+            _ => panic!("{event:?}"),
+        })
+        .collect::<Vec<_>>();
+    assert_eq!(rates, [1.0, -1.0]);
+}
+
+#[test]
 fn the_frames_are_the_bytes_that_were_pushed() {
     let mut fragment = Fragment::audio(0, 3);
     for block in &mut fragment.blocks {

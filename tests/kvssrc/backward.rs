@@ -7,7 +7,7 @@ use kvs_emulator::{Emulator, Fault, Operation, Repeat};
 
 use super::archive::{AUDIO, calls, captured, range, seconds, serve};
 use super::judges;
-use super::play::{BOTH, Came, VIDEO, came, fetched, pictures, rest};
+use super::play::{BOTH, Came, VIDEO, came, fetched, looped, pictures, rest};
 use super::seek::{day, ms, paused};
 use super::support::{PATIENCE, Pipeline, run, source_for_ever};
 
@@ -175,12 +175,12 @@ fn it_turns_round_without_a_flush_and_running_time_goes_on() {
 
 #[test]
 fn a_long_range_comes_whole_over_any_number_of_connections() {
-    let emulator = serve(Emulator::builder(), 1800);
+    let emulator = serve(Emulator::builder(), 600);
     for connections in [1, 5] {
-        let source = format!("{} connections={connections}", range(&emulator, 0, 3_600_000));
+        let source = format!("{} connections={connections}", range(&emulator, 0, 1_200_000));
         let (pipeline, sink) = paused(&source, AUDIO);
-        let all = play(&pipeline, &sink, -1.0, ACCURATE, 0, 3_600_000);
-        let wanted = (0..1800_u64).rev().flat_map(|fragment| (0..4).map(move |frame| fragment * 2000 + frame * 500));
+        let all = play(&pipeline, &sink, -1.0, ACCURATE, 0, 1_200_000);
+        let wanted = (0..600_u64).rev().flat_map(|fragment| (0..4).map(move |frame| fragment * 2000 + frame * 500));
         assert_eq!(places(&all), wanted.collect::<Vec<_>>(), "{connections}");
     }
 }
@@ -376,6 +376,26 @@ fn pictures_are_the_same_the_other_way_round() {
             assert_eq!(times(&backward), times(&forward), "{path} {from}");
             assert!(backward == forward, "{path} {from}");
         }
+    }
+}
+
+#[test]
+fn loops_of_real_pictures_have_no_seam_backwards() {
+    let Some((_emulator, source)) = real() else { return };
+    for path in ["", " ! kvsdemux"] {
+        let all =
+            looped(&format!("{source}{path} ! h264parse ! avdec_h264"), "video/x-raw", ms(1700), ms(6210), -1.0, 3);
+        let frame = ms(1000) / 30;
+        for pair in all.windows(2) {
+            // Each loop lies exactly behind the one before it.
+            let begin = (pair[1].running + pair[1].stream).nseconds() - ms(6210).nseconds();
+            assert_eq!(begin % ms(4510).nseconds(), 0, "{path}: {pair:?}");
+            assert!(
+                pair[1].running >= pair[0].running && pair[1].running - pair[0].running < frame + frame,
+                "{pair:?}"
+            );
+        }
+        assert_eq!(all.last().map(|last| last.running + last.stream), Some(ms(6210 + 2 * 4510)));
     }
 }
 

@@ -270,7 +270,7 @@ fn a_seek_that_flushes_nothing_goes_on_in_running_time() {
 }
 
 /// Loops over a part of the range; what came, by its place in running time.
-fn looped(line: &str, caps: &str, from: gst::ClockTime, to: gst::ClockTime, rate: f64, loops: usize) -> Vec<Came> {
+pub fn looped(line: &str, caps: &str, from: gst::ClockTime, to: gst::ClockTime, rate: f64, loops: usize) -> Vec<Came> {
     let pipeline = Pipeline::new(&format!("{line} ! appsink name=sink sync=false"));
     let sink = pipeline.sink(caps);
     let _ = pipeline.set_state(gst::State::Paused);
