@@ -1,7 +1,6 @@
 //! BaseSrc and PushSrc virtual methods: wiring, and waiting that a flush can end.
 
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
-use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use gst::glib;
@@ -19,6 +18,7 @@ use super::journal::Journal;
 use super::notice::Notice;
 use super::reading::Reading;
 use super::report::Reporter;
+use super::seeks::Seeks;
 use super::session::{Session, Step};
 use super::settings::{InvalidUri, PROTOCOL, Plan, Settings};
 use super::statistics::Statistics;
@@ -39,8 +39,7 @@ pub struct KvsSrc {
     range: Mutex<Option<Arc<archive::Range>>>,
     /// What one can go back in while the element is started, where the stream is followed.
     dvr: Mutex<Option<Arc<Dvr>>>,
-    /// The seeks at hand, each of the thread that asks for it.
-    seeks: Mutex<Vec<(ThreadId, gst::Event)>>,
+    seeks: Seeks,
     /// Whether the streaming thread has to let go of whatever it waits for.
     flushing: watch::Sender<bool>,
 }
@@ -87,7 +86,7 @@ impl ObjectSubclass for KvsSrc {
             statistics: Arc::default(),
             range: Mutex::default(),
             dvr: Mutex::default(),
-            seeks: Mutex::default(),
+            seeks: Seeks::default(),
             flushing: watch::Sender::new(false),
         }
     }
@@ -140,7 +139,7 @@ impl ElementImpl for KvsSrc {
     }
 
     fn send_event(&self, event: gst::Event) -> bool {
-        self.while_seeking(&event.clone(), || self.parent_send_event(event))
+        self.seeks.during(&event.clone(), || self.parent_send_event(event))
     }
 
     fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
@@ -269,12 +268,7 @@ impl BaseSrcImpl for KvsSrc {
 
     /// Begins another reading where the seek says. What was read before is over: nothing reads it meanwhile.
     fn do_seek(&self, segment: &mut gst::Segment) -> bool {
-        let thread = thread::current().id();
-        let seek = lock(&self.seeks).iter().rfind(|(asking, _)| *asking == thread).map(|(_, seek)| seek.clone());
-        let seek = seek.as_ref().and_then(|seek| match seek.view() {
-            gst::EventView::Seek(seek) => Some(seek),
-            _ => None,
-        });
+        let seek = self.seeks.at_hand();
         let reached = match &*lock(&self.state) {
             State::Reading(reading) => reading.reached(),
             _ => None,
@@ -282,13 +276,13 @@ impl BaseSrcImpl for KvsSrc {
         let playing = archive::Playing { segment: self.obj().segment(), reached };
         let (dvr, range) = (lock(&self.dvr).clone(), lock(&self.range).clone());
         let next = match (dvr, range) {
-            (Some(dvr), _) => match dvr.seek(segment, seek, &playing) {
+            (Some(dvr), _) => match dvr.seek(segment, seek.as_deref(), &playing) {
                 Some(Target::Present(plan)) => Some(State::Started(plan)),
                 Some(Target::Past(range, position)) => Some(State::Positioned(range, position)),
                 None => None,
             },
             (None, Some(range)) => {
-                let position = range.seek(segment, seek, &playing);
+                let position = range.seek(segment, seek.as_deref(), &playing);
                 position.map(|position| State::Positioned(range, Box::new(position)))
             }
             (None, None) => return self.parent_do_seek(segment),
@@ -297,7 +291,7 @@ impl BaseSrcImpl for KvsSrc {
         let mut state = lock(&self.state);
         let before = match (next, &*state) {
             // The first of all, before it is known where the stream begins, is none.
-            (None, State::Started(_) | State::Positioned(..)) if seek.is_none() => return true,
+            (None, State::Started(_) | State::Positioned(..)) if seek.is_none() && segment.rate() > 0.0 => return true,
             (None, _) | (Some(_), State::Stopped) => return false,
             (Some(next), _) => std::mem::replace(&mut *state, next),
         };
@@ -308,7 +302,7 @@ impl BaseSrcImpl for KvsSrc {
     }
 
     fn event(&self, event: &gst::Event) -> bool {
-        self.while_seeking(event, || self.parent_event(event))
+        self.seeks.during(event, || self.parent_event(event))
     }
 
     /// Caps are set when the first header is known, see [`KvsSrc::negotiate_fragment`].
@@ -348,22 +342,6 @@ impl PushSrcImpl for KvsSrc {
 }
 
 impl KvsSrc {
-    /// Does something with an event that may be a seek, which [`do_seek`](BaseSrcImpl::do_seek) then knows: the segment
-    /// that the base class makes of it does not tell all.
-    fn while_seeking(&self, event: &gst::Event, work: impl FnOnce() -> bool) -> bool {
-        if event.type_() != gst::EventType::Seek {
-            return work();
-        }
-        let thread = thread::current().id();
-        lock(&self.seeks).push((thread, event.clone()));
-        let done = work();
-        let mut seeks = lock(&self.seeks);
-        if let Some(index) = seeks.iter().rposition(|(asking, _)| *asking == thread) {
-            seeks.remove(index);
-        }
-        done
-    }
-
     /// A segment that ends is over to its end, also where frames end before it: what follows without a flush goes on there.
     fn complete_segment(&self) {
         let mut segment = self.obj().segment();

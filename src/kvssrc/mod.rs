@@ -15,6 +15,7 @@ mod notice;
 mod progress;
 mod reading;
 mod report;
+mod seeks;
 mod session;
 mod settings;
 mod statistics;

@@ -19,13 +19,18 @@ fn ms(time: u64) -> gst::ClockTime {
 
 /// A stream of 6 s, in fragments of 1 s: pictures that are all different and refer to each other both ways, and sound.
 fn sample() -> Emulator {
+    recorded(
+        "audiotestsrc wave=ticks num-buffers=240 samplesperbuffer=200 ! audio/x-raw,rate=8000,channels=1 ! alawenc",
+    )
+}
+
+/// The same with this sound.
+fn recorded(audio: &str) -> Emulator {
     init();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("sample.mkv");
     let video = "videotestsrc pattern=ball num-buffers=150 ! video/x-raw,format=I420,width=160,height=120,framerate=25/1 ! \
                  timeoverlay ! x264enc key-int-max=25 bframes=2 b-adapt=false ! h264parse";
-    let audio =
-        "audiotestsrc wave=ticks num-buffers=240 samplesperbuffer=200 ! audio/x-raw,rate=8000,channels=1 ! alawenc";
     run_to_end(&format!("matroskamux name=mux ! filesink location={} {video} ! mux. {audio} ! mux.", file.display()))
         .ok();
     let emulator = emulator();
@@ -164,6 +169,33 @@ fn keyframes_alone_come_backwards_and_sound_is_told_to_be_silent() {
     }
 }
 
+#[test]
+fn sound_that_builds_upon_what_came_before_is_decoded_too() {
+    let emulator = recorded("audiotestsrc num-buffers=282 samplesperbuffer=1024 ! avenc_aac ! aacparse");
+    let line = format!(
+        "{} ! kvsdemux name=demux demux.audio_0 ! queue ! aacparse ! avdec_aac ! appsink name=sound sync=false \
+         demux.video_0 ! queue max-size-time=0 max-size-buffers=0 ! fakesink",
+        range(&emulator)
+    );
+    let pipeline = Pipeline::new(&line);
+    let sound = gathered(&pipeline.by_name("sound").unwrap().downcast().unwrap());
+    let _ = pipeline.set_state(gst::State::Paused);
+    pipeline.state(PATIENCE).0.expect("the first frames");
+    let play = |rate: f64| {
+        let _ = pipeline.set_state(gst::State::Paused);
+        sound.lock().unwrap().clear();
+        pipeline.seek(rate, ACCURATE, SET, ms(500), SET, ms(5500)).expect("a seek");
+        pipeline.play();
+        ended(&pipeline);
+        std::mem::take(&mut *sound.lock().unwrap())
+    };
+    let (forward, backward) = (play(1.0), play(-1.0));
+    assert!(forward.len() > 200);
+    // A decoder needs a frame or so to begin with, of each run.
+    assert!(backward.len() + 12 > forward.len() && backward.len() <= forward.len() + 1, "{}", backward.len());
+    assert!(backward.windows(2).all(|pair| pair[0].0 > pair[1].0));
+}
+
 /// Buffers of fragments that come last first, as kvssrc has them.
 fn turned(fragments: &[Fragment]) -> Vec<gst::Buffer> {
     let mut buffers = container(fragments).into_iter();
@@ -266,6 +298,12 @@ fn playbin3_plays_a_uri_backwards() {
     let flags = ACCURATE | gst::SeekFlags::TRICKMODE | gst::SeekFlags::TRICKMODE_KEY_UNITS;
     let keyframes = play(-8.0, flags | gst::SeekFlags::TRICKMODE_NO_AUDIO, 0, 6000);
     assert_eq!(keyframes.len(), 3, "{:?}", content(&keyframes));
+    // By the clock, whose pace nothing may break off from.
+    video.set_property("sync", true);
+    sound.set_property("sync", true);
+    assert_eq!(play(-8.0, ACCURATE, 0, 6000).len(), 150);
+    video.set_property("sync", false);
+    sound.set_property("sync", false);
     // And the usual way again.
     let again = play(2.0, ACCURATE, 3000, 4000);
     assert_eq!(again.len(), 25);

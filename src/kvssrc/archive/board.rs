@@ -359,6 +359,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn backward_a_call_names_few_fragments() {
+        let board = Board::new(2, 1000).backward();
+        board.add((0..100).map(listed).collect());
+        for wanted in board.claim(0).await.unwrap() {
+            board.fill(wanted.place, stored(&wanted.number));
+            assert!(matches!(board.take().await, Ok(Next::Fragment(..))));
+        }
+        for lane in [0, 1, 0, 1] {
+            assert_eq!(board.claim(lane).await.unwrap().len(), MOST_BACKWARD);
+        }
+    }
+
+    #[tokio::test]
     async fn in_bulk_the_first_call_goes_on_with_its_share() {
         let board = Board::new(3, 1000).in_bulk(true);
         board.add((0..10).map(listed).collect());

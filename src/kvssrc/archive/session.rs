@@ -267,11 +267,10 @@ impl Session {
                 run.add(buffer);
             }
         }
-        if !run.is_empty() {
-            return Some(Step::Run(run));
-        }
+        let step = if run.is_empty() { self.queue.pop_front().map(Step::Item) } else { Some(Step::Run(run)) };
+        // Where other caps lie in between, the rest follows at once.
         self.run_is_whole = !self.queue.is_empty();
-        self.queue.pop_front().map(Step::Item)
+        step
     }
 
     /// The first fragment listed tells where the range begins that begins with it.
