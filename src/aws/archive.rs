@@ -6,12 +6,14 @@ use archived::primitives::{ByteStream, DateTime};
 use archived::types::{FragmentSelector, FragmentSelectorType, TimestampRange};
 use aws_sdk_kinesisvideo::types::ApiName;
 use aws_sdk_kinesisvideoarchivedmedia as archived;
+use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
+use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::connection::within;
 use super::service::Service;
-use super::{Error, Request, Stage};
+use super::{Error, Request, ServiceErrorKind, Stage};
 use crate::fragment::{Clock, FragmentNumber, Listed};
 
 /// The most fragments that a page lists, and that a call of GetMediaForFragmentList may name
@@ -84,7 +86,8 @@ impl Archive {
     async fn client(&self, operation: ApiName) -> Result<(archived::Client, Arc<str>), Error> {
         let endpoint = self.service.endpoint(&self.request, operation, &untold);
         let (config, endpoint) = within(self.request.read_timeout, "GetDataEndpoint", endpoint).await?;
-        let config = archived::config::Builder::from(&config).endpoint_url(&*endpoint).build();
+        let config = archived::config::Builder::from(&config);
+        let config = config.endpoint_url(&*endpoint).retry_classifier(RetriesElsewhere).build();
         Ok((archived::Client::from_conf(config), endpoint))
     }
 
@@ -144,6 +147,28 @@ impl Body {
         let piece = async { Ok(self.stream.next().await) };
         let piece = within(self.limit, GET, piece).await?;
         piece.transpose().map_err(|error| Error::Body { reason: super::error::chain(&error) })
+    }
+}
+
+/// Leaves it to whoever made a call to make it again, where it is counted and told, and waits for its turn. The SDK makes
+/// it once more only where its own clock was wrong.
+#[derive(Debug)]
+struct RetriesElsewhere;
+
+impl ClassifyRetry for RetriesElsewhere {
+    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
+        let response = context.response().filter(|response| response.status().is_client_error());
+        let Some(response) = response else { return RetryAction::RetryForbidden };
+        let code =
+            response.headers().get("x-amzn-errortype").and_then(|code| code.split(':').next()).unwrap_or_default();
+        match ServiceErrorKind::of(code, response.status().as_u16()) {
+            ServiceErrorKind::Throttled => RetryAction::RetryForbidden,
+            _ => RetryAction::NoActionIndicated,
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "retries elsewhere"
     }
 }
 

@@ -176,9 +176,9 @@ fn a_range_of_the_archive_tells_how_much_of_it_has_come() {
     assert!(percentages.len() >= 5, "{told}");
     assert!(percentages.is_sorted_by(|(before, _), (after, _)| before <= after), "{told}");
     assert_eq!(percentages.last().unwrap().0, 100.0, "{told}");
-    // Of 5 s, to a frame or two: what has gone out, and the begin of the frame that came last.
+    // Of 5 s, but for a fragment that may go out between the one look and the other.
     for (percent, media) in percentages {
-        assert!((percent / 100.0 * 5.0 - media).abs() < 0.3, "{percent} % at {media} s: {told}");
+        assert!((percent / 100.0 * 5.0 - media).abs() < 1.1, "{percent} % at {media} s: {told}");
     }
     assert!(emulator.requests().iter().all(|request| request.operation != Operation::GetMedia));
 }

@@ -305,7 +305,7 @@ fn a_range_becomes_an_mp4_of_its_length() {
         );
         printed(command("gst-launch-1.0", &emulator).args(line.split_whitespace()));
         let packets = judges::ffprobe(&file);
-        assert_eq!(packets.times.len(), 150, "{demuxer}");
+        assert_eq!(packets.counts, [150], "{demuxer}");
         let duration = packets.duration.unwrap();
         assert!((duration - 5.0).abs() <= 1.0 / 30.0, "{demuxer}: {duration}");
     }

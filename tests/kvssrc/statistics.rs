@@ -193,8 +193,18 @@ fn calls_to_the_archive_that_are_made_again_are_counted_and_told() {
     for (name, operation, fault, repeat, again, throttles, reason) in [
         ("media is throttled", Get, http(Get, 400, throttled), Repeat::Times(3), 3, 3, throttled),
         ("the list is throttled", List, http(List, 400, throttled), Repeat::Times(2), 2, 2, throttled),
-        // The SDK makes a call that fails so once more by itself.
-        ("the list fails", List, http(List, 503, "ServiceUnavailable"), Repeat::Times(4), 2, 0, "ServiceUnavailable"),
+        (
+            "the list is throttled otherwise",
+            List,
+            http(List, 429, "ThrottlingException"),
+            Repeat::Times(2),
+            2,
+            2,
+            "Later",
+        ),
+        ("the list fails", List, http(List, 503, "ServiceUnavailable"), Repeat::Times(2), 2, 0, "ServiceUnavailable"),
+        ("media fails", Get, http(Get, 500, "InternalFailure"), Repeat::Times(2), 2, 0, "InternalFailure"),
+        ("the list is cut", List, Fault::CutAfter(0), Repeat::Times(2), 2, 0, "ListFragments"),
         ("a body is cut", Get, Fault::CutAfter(5000), Repeat::Nth(2), 1, 0, "the connection broke"),
         ("a body ends early", Get, Fault::EndAfterFragments(2), Repeat::Nth(2), 1, 0, "ended it early"),
         ("a body is empty", Get, Fault::EndAfterFragments(0), Repeat::Once, 1, 0, "sent nothing"),
