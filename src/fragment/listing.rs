@@ -126,7 +126,11 @@ impl Listing {
     /// Takes in the answer to that call, of which `more` pages follow. What comes next of the range, by timestamp and
     /// then by number: nothing where that is not known yet.
     pub fn answer(&mut self, page: Vec<Listed>, more: bool) -> Vec<Listed> {
-        self.found.extend(page);
+        // What was not asked for is not taken.
+        let asked = self.call().map(|call| call.start..=call.end);
+        self.found.extend(
+            page.into_iter().filter(|fragment| asked.as_ref().is_some_and(|asked| asked.contains(&fragment.timestamp))),
+        );
         match self.window {
             Window::Probe(end) if more => match self.found.iter().map(|fragment| self.time_of(fragment)).min() {
                 Some(earliest) if earliest < end => {

@@ -3,10 +3,17 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::archive::{Playing, Position, Range};
+use super::archive::{Memory, Playing, Position, Range};
 use super::settings::Plan;
 use crate::aws::{Archive, StartSelector};
-use crate::fragment::{Clock, Fragment, FragmentEnd, TimedBlock, TimestampMode};
+use crate::fragment::{Clock, Fragment, FragmentEnd, TimedBlock, TimestampMode, UnixTime};
+
+/// Who seeks to what the stream ends at, in ns, asks for the newest, although it has grown meanwhile.
+const CLOSE: u64 = 2_000_000_000;
+
+/// What is played faster than it is made has caught up with it when so much of it, in ns, is left: a fragment at most
+/// ([quotas](https://docs.aws.amazon.com/kinesisvideostreams/latest/dg/limits.html)).
+const CAUGHT_UP: u64 = 10_000_000_000;
 
 /// Of a live reading, as long as the element is started. All moments are in ns since 1970, on the clock that presentation
 /// time follows.
@@ -17,6 +24,7 @@ pub struct Dvr {
     pub plan: Plan,
     /// Keeps what is known of the service over all readings.
     pub archive: Archive,
+    pub memory: Arc<Memory>,
     known: Mutex<Option<Known>>,
 }
 
@@ -33,7 +41,12 @@ impl Dvr {
     /// `None` where stream time does not tell a moment, or where a checkpoint says how far reading has come.
     pub fn new(plan: &Plan) -> Option<Self> {
         let can = plan.checkpoint.is_none() && plan.timestamp_mode != TimestampMode::Contiguous;
-        can.then(|| Self { plan: plan.clone(), archive: Archive::new(&plan.request), known: Mutex::default() })
+        can.then(|| Self {
+            archive: Archive::new(&plan.request),
+            plan: plan.clone(),
+            memory: Arc::default(),
+            known: Mutex::default(),
+        })
     }
 
     pub fn clock(&self) -> Clock {
@@ -41,6 +54,11 @@ impl Dvr {
             TimestampMode::Server => Clock::Server,
             TimestampMode::Producer | TimestampMode::Contiguous => Clock::Producer,
         }
+    }
+
+    /// The end that was set, where it is meant on this clock.
+    pub fn end(&self) -> Option<UnixTime> {
+        self.plan.range.end.filter(|_| self.plan.range.clock == self.clock())
     }
 
     /// The moment of stream time 0, and the stream time of the newest moment, in ns; `None` before anything has come.
@@ -65,7 +83,8 @@ impl Dvr {
             gst::SeekType::End => reaches.saturating_add_signed(start.value()),
             _ => 0,
         };
-        if rate > 0.0 && start >= reaches {
+        if rate > 0.0 && start.saturating_add(CLOSE) >= reaches {
+            self.memory.forget_asked();
             let present = segment.downcast_mut::<gst::ClockTime>()?;
             *present = gst::FormattedSegment::new();
             // What is live is presented by the running time at which it comes, flushed or not.
@@ -79,6 +98,17 @@ impl Dvr {
         let range = Range::past(self)?;
         let position = range.seek(segment, event, playing)?;
         Some(Target::Past(Arc::new(range), Box::new(position)))
+    }
+
+    /// The past behind what is played, where there is more of it than one should jump over.
+    pub fn later(&self, playing: &Playing) -> Option<(Arc<Range>, Box<Position>)> {
+        let (_, reaches) = self.extent()?;
+        if reaches.saturating_sub(playing.stream_time()?.nseconds()) < CAUGHT_UP {
+            return None;
+        }
+        let range = Range::past(self)?;
+        let position = range.seek(&mut playing.onwards()?, None, playing)?;
+        Some((Arc::new(range), Box::new(position)))
     }
 
     /// By how many ns the stream time of a reading is later than its presentation time, which is `pts` at `moment`.

@@ -11,7 +11,7 @@ use gst_base::subclass::base_src::CreateSuccess;
 use gst_base::subclass::prelude::*;
 use tokio::sync::watch;
 
-use super::archive::{self, Continuation};
+use super::archive;
 use super::dvr::{Dvr, Target, Watch};
 use super::error::Error;
 use super::journal::Journal;
@@ -38,7 +38,7 @@ pub struct KvsSrc {
     /// The range of the archive that is read, while the element is started.
     range: Mutex<Option<Arc<archive::Range>>>,
     /// What one can go back in while the element is started, where the stream is followed.
-    dvr: Mutex<Option<Arc<Dvr>>>,
+    pub(super) dvr: Mutex<Option<Arc<Dvr>>>,
     seeks: Seeks,
     /// Whether the streaming thread has to let go of whatever it waits for.
     flushing: watch::Sender<bool>,
@@ -291,14 +291,22 @@ impl BaseSrcImpl for KvsSrc {
         gst::debug!(CAT, imp = self, "Seeking to {segment:?}: {}", next.is_some());
         let mut state = lock(&self.state);
         let before = match (next, &*state) {
-            // The first of all, before it is known where the stream begins, is none.
-            (None, State::Started(_) | State::Positioned(..)) if seek.is_none() && segment.rate() > 0.0 => return true,
+            // Before it is known where the stream begins, nothing can be sought in it, and all of it is played.
+            (None, State::Started(_)) if seek.is_none() => {
+                *segment = gst::FormattedSegment::<gst::ClockTime>::new().upcast();
+                return true;
+            }
+            (None, State::Positioned(_, position)) if seek.is_none() && segment.rate() > 0.0 => {
+                *segment = position.segment.clone().upcast();
+                return true;
+            }
             (None, _) | (Some(_), State::Stopped) => return false,
             (Some(next), _) => std::mem::replace(&mut *state, next),
         };
         drop(state);
         // Dropped outside of the lock: this ends its connections.
         drop(before);
+        self.statistics.sought();
         true
     }
 
@@ -420,30 +428,10 @@ impl KvsSrc {
                     let _ = self.obj().new_segment(&segment);
                 }
                 Step::Receive => self.receive(session)?,
-                Step::End => match session.continuation() {
-                    Some(continuation) => self.go_on(session, continuation)?,
-                    None => return Err(Stop::End),
-                },
+                Step::End if self.follow(session)? => {}
+                Step::End => return Err(Stop::End),
             }
         }
-    }
-
-    /// Follows the stream from the end of the archive on.
-    fn go_on(&self, reading: &mut Reading, continuation: Continuation) -> Result<(), Error> {
-        let Some(dvr) = lock(&self.dvr).clone() else { return Ok(()) };
-        let Continuation { start, frames, writing, lead } = continuation;
-        gst::info!(CAT, imp = self, "The archive has been read; going on from {start:?}");
-        let mut plan = dvr.plan.clone();
-        plan.request.start = start;
-        // Frames keep the distances that they have to those of the archive, whenever they come.
-        plan.live = None;
-        let reporter = self.reporter(&plan);
-        let watch = Watch::new(dvr, Some(lead.saturating_neg()));
-        let handle = runtime()?.handle();
-        let session = Session::new(handle, &plan, self.arrival_clock(), reporter, Some(watch))?;
-        reading.close(None).for_each(|notice| self.tell(&notice));
-        *reading = Reading::Live(session.continued(frames, writing));
-        Ok(())
     }
 
     /// Up to where one can seek, in stream time.
@@ -476,7 +464,7 @@ impl KvsSrc {
     }
 
     /// The pipeline's clock, whichever that is when something comes.
-    fn arrival_clock(&self) -> ArrivalClock {
+    pub(super) fn arrival_clock(&self) -> ArrivalClock {
         let element = self.obj().downgrade();
         Arc::new(move || {
             let clock = element.upgrade()?.clock()?;
@@ -484,7 +472,7 @@ impl KvsSrc {
         })
     }
 
-    fn reporter(&self, plan: &Plan) -> Reporter {
+    pub(super) fn reporter(&self, plan: &Plan) -> Reporter {
         let journal = Journal::new(self.obj().downgrade());
         // A range of the archive has a length of its own, whatever frame is seen first.
         let range = if plan.on_demand.is_some() { Range::default() } else { plan.range };
@@ -492,7 +480,7 @@ impl KvsSrc {
     }
 
     /// Tells downstream by events; the application of missing media by warnings, of all else by other messages.
-    fn tell(&self, notice: &Notice) {
+    pub(super) fn tell(&self, notice: &Notice) {
         if let Some(level) = notice.level() {
             gst::log_with_level!(CAT, level, imp = self, "{notice}");
         }
@@ -518,6 +506,6 @@ impl KvsSrc {
 }
 
 /// What a thread that panicked left behind is still whole here: every write is one assignment.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -8,6 +8,7 @@ mod archive;
 mod checkpoint;
 mod dvr;
 mod error;
+mod follow;
 mod imp;
 mod journal;
 mod link;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::archive::{self, Continuation};
+use super::archive;
 use super::error::Error;
 use super::notice::Notice;
 use super::session::{Session, Step};
@@ -49,14 +49,6 @@ impl Reading {
         match self {
             Self::Live(session) => session.receive(base_time).await,
             Self::OnDemand(session) => session.receive().await,
-        }
-    }
-
-    /// How the stream goes on behind the archive, once all of that has gone out; `None` where this is the end.
-    pub fn continuation(&mut self) -> Option<Continuation> {
-        match self {
-            Self::Live(_) => None,
-            Self::OnDemand(session) => session.continuation(),
         }
     }
 

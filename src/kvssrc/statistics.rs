@@ -31,7 +31,9 @@ struct Numbers {
     frames: BTreeMap<u64, u64>,
     reconnects: u64,
     throttles: u64,
+    /// Of all readings, and of those before the one at hand.
     dropped_duplicates: u64,
+    duplicates_before: u64,
     /// Fragments of the archive: listed, delivered and missing ones of the reading at hand.
     archive: Option<(u64, u64, u64)>,
     begin: Option<Instant>,
@@ -194,9 +196,18 @@ impl Statistics {
         numbers.throttles = numbers.throttles.saturating_add(1);
     }
 
-    /// So many fragments have come again since the start, and were dropped.
+    /// Another reading of the same stream begins, elsewhere: what only GetMedia tells is not known any more.
+    pub fn sought(&self) {
+        let mut numbers = self.lock();
+        numbers.millis_behind_now = None;
+        numbers.continuation_token = None;
+        numbers.duplicates_before = numbers.dropped_duplicates;
+    }
+
+    /// So many fragments have come again in the reading at hand, and were dropped.
     pub fn duplicates(&self, count: u64) {
-        self.lock().dropped_duplicates = count;
+        let mut numbers = self.lock();
+        numbers.dropped_duplicates = numbers.duplicates_before.saturating_add(count);
     }
 
     /// Of a range of the archive, so many fragments have been listed, have come, and are missing.

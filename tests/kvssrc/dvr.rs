@@ -6,7 +6,7 @@ use gst::prelude::*;
 use kvs_emulator::media::{Cluster, TrackEntry, TrackKind, header};
 use kvs_emulator::{Emulator, NewFragment, Operation};
 
-use super::archive::AUDIO;
+use super::archive::{AUDIO, seconds};
 use super::body::START_MS;
 use super::support::{PATIENCE, Pipeline, STREAM, init, source_for_ever, wait_until};
 
@@ -35,6 +35,8 @@ struct Scene {
     pipeline: Pipeline,
     shown: Arc<Mutex<Vec<Shown>>>,
     fragments: u64,
+    /// By how many ms the camera's clock is behind.
+    behind: u64,
 }
 
 impl Scene {
@@ -58,7 +60,7 @@ impl Scene {
                 })
                 .build(),
         );
-        let mut scene = Self { emulator, pipeline, shown, fragments: 0 };
+        let mut scene = Self { emulator, pipeline, shown, fragments: 0, behind: 0 };
         scene.put(before);
         scene
     }
@@ -76,7 +78,7 @@ impl Scene {
 
     fn put(&mut self, fragments: u64) {
         for fragment in self.fragments..self.fragments + fragments {
-            let begin = START_MS + fragment * FRAGMENT_MS;
+            let begin = START_MS + fragment * FRAGMENT_MS - self.behind;
             let cluster = (0..4).fold(Cluster::new(begin), |cluster, frame: u64| {
                 let index = fragment * 4 + frame;
                 cluster.simple_block(1, i16::try_from(frame * FRAME_MS).unwrap(), true, &index.to_be_bytes())
@@ -88,7 +90,7 @@ impl Scene {
                 header: header(1_000_000, &[track]),
                 media: cluster.bytes(),
                 producer_timestamp: Some(begin),
-                server_timestamp: Some(begin + 300),
+                server_timestamp: Some(begin + self.behind + 300),
                 ..NewFragment::default()
             };
             self.emulator.put_fragment(STREAM, new).unwrap();
@@ -245,6 +247,140 @@ fn a_part_of_the_past_ends_and_one_can_return_from_there() {
     wait_until("GetMedia is called again", || scene_calls(&scene.emulator) == 2);
     scene.put(1);
     scene.wait_for(27);
+}
+
+#[test]
+fn an_end_that_was_set_holds_after_going_back() {
+    for (end, to) in [(15_000, 4), (7000, 4), (7000, 12)] {
+        let end = format!("end-timestamp={}", seconds(START_MS + end));
+        let mut scene = Scene::new(3, &format!("start-selector=earliest {end}"), "");
+        scene.pipeline.play();
+        scene.put(3);
+        wait_until("something is shown", || !scene.shown.lock().unwrap().is_empty());
+        let first = scene.shown.lock().unwrap()[0];
+        wait_until("it can be sought in", || scene.seekable() >= Some(ms(6000)));
+        scene.seek(FLUSH, first.stream_time + ms(to * 500));
+        scene.put(6);
+        let types = [gst::MessageType::Eos, gst::MessageType::Error];
+        let message = scene.pipeline.bus().unwrap().timed_pop_filtered(PATIENCE, &types).expect("no end");
+        assert_eq!(message.type_(), gst::MessageType::Eos);
+        let last = scene.shown.lock().unwrap().last().copied().unwrap();
+        let wanted = if end.ends_with(&seconds(START_MS + 15_000)) { 29 } else { 13 };
+        assert_eq!(last.index, wanted, "{end}");
+    }
+}
+
+#[test]
+fn what_is_played_fast_slows_down_where_it_has_caught_up() {
+    for flags in [FLUSH, FLUSH | gst::SeekFlags::TRICKMODE_NO_AUDIO] {
+        // Twice as fast where nothing is left out.
+        let rate = if flags == FLUSH { 2.0 } else { 1.0 };
+        let mut scene = Scene::playing(0, "", "");
+        scene.put(4);
+        scene.wait_for(23);
+        let shown = scene.take();
+        let (set, none) = (gst::SeekType::Set, gst::SeekType::None);
+        scene.pipeline.seek(rate, flags, set, shown[4].stream_time, none, gst::ClockTime::NONE).expect("a seek");
+        scene.wait_for(23);
+        wait_until("GetMedia goes on", || scene_calls(&scene.emulator) == 2);
+        scene.put(2);
+        scene.wait_for(31);
+        let again = std::mem::take(&mut *scene.shown.lock().unwrap());
+        let last = shown.last().unwrap().index;
+        for (left, right) in again.iter().zip(&again[1..]) {
+            assert_eq!(right.index, left.index + 1, "{again:?}");
+            assert_eq!(right.stream_time, left.stream_time + ms(FRAME_MS), "{again:?}");
+            // The change from one speed to the other lies between two frames.
+            let distance = right.running_time - left.running_time;
+            let distance = ms((distance.nseconds() + 500_000) / 1_000_000);
+            let fast = ms((FRAME_MS as f64 / rate) as u64);
+            let wanted = if right.index <= last { [fast; 2] } else { [fast, ms(FRAME_MS)] };
+            assert!(wanted.contains(&distance), "{distance}: {again:?}");
+        }
+        let (left, right) = (again[again.len() - 2], again[again.len() - 1]);
+        assert_eq!(right.running_time, left.running_time + ms(FRAME_MS), "{again:?}");
+    }
+}
+
+#[test]
+fn to_where_the_stream_is_said_to_end_is_to_the_newest() {
+    let mut scene = Scene::playing(0, "", "");
+    scene.put(4);
+    scene.wait_for(23);
+    let end = scene.seekable().expect("seekable");
+    scene.seek(FLUSH, end);
+    wait_until("GetMedia is called again", || scene_calls(&scene.emulator) == 2);
+    let last = scene.calls(Operation::GetMedia).pop().unwrap();
+    assert_eq!(last.body["StartSelector"]["StartSelectorType"], "NOW");
+    assert!(scene.calls(Operation::ListFragments).is_empty());
+}
+
+#[test]
+fn a_camera_whose_clock_was_set_back_repeats_nothing() {
+    let mut scene = Scene::playing(0, "dvr-window=60000", "");
+    scene.put(8);
+    scene.wait_for(39);
+    scene.behind = 9000;
+    scene.put(4);
+    scene.wait_for(55);
+    let shown = std::mem::take(&mut *scene.shown.lock().unwrap());
+    scene.seek(FLUSH, shown[0].stream_time);
+    wait_until("GetMedia is called again", || scene_calls(&scene.emulator) == 2);
+    scene.put(2);
+    scene.wait_for(63);
+    let again: Vec<u64> = scene.shown.lock().unwrap().iter().map(|shown| shown.index).collect();
+    let unique: std::collections::BTreeSet<u64> = again.iter().copied().collect();
+    assert_eq!(again.len(), unique.len(), "{again:?}");
+    assert!(again.ends_with(&(56..64).collect::<Vec<_>>()), "{again:?}");
+}
+
+#[test]
+fn before_anything_is_known_everything_is_played() {
+    let mut scene = Scene::new(0, "", "");
+    let _ = scene.pipeline.set_state(gst::State::Ready);
+    let _ = scene.pipeline.by_name("source").unwrap().seek_simple(FLUSH, ms(30_000));
+    scene.pipeline.play();
+    let asked = |request: &kvs_emulator::RequestRecord| request.operation == Operation::GetMedia;
+    scene.emulator.wait_for_request(asked, PATIENCE.into()).expect("a call of GetMedia");
+    scene.put(2);
+    scene.wait_for(7);
+    // What only GetMedia tells is forgotten in the archive.
+    let lag = || scene.pipeline.by_name("source").unwrap().property::<i64>("millis-behind-now");
+    wait_until("the lag is known", || lag() >= 0);
+    let shown = scene.take();
+    scene.emulator.set_fault(
+        STREAM,
+        kvs_emulator::Fault::HangRequest { operation: Operation::ListFragments },
+        kvs_emulator::Repeat::Always,
+    );
+    scene.seek(FLUSH, shown[0].stream_time);
+    assert_eq!(lag(), -1);
+}
+
+#[test]
+fn what_a_seek_leaves_as_it_was_is_remembered() {
+    let mut scene = Scene::playing(0, "", "");
+    scene.put(6);
+    scene.wait_for(31);
+    let shown = scene.take();
+    let (set, none) = (gst::SeekType::Set, gst::SeekType::None);
+    let at = |index: usize| shown[index].stream_time;
+    let ends = |last: u64| {
+        let types = [gst::MessageType::Eos, gst::MessageType::Error];
+        let message = scene.pipeline.bus().unwrap().timed_pop_filtered(PATIENCE, &types).expect("no end");
+        assert_eq!(message.type_(), gst::MessageType::Eos);
+        assert_eq!(scene.shown.lock().unwrap().last().map(|shown| shown.index), Some(last));
+        scene.take();
+    };
+    scene.pipeline.seek(1.0, FLUSH, set, at(4), set, at(8)).expect("a seek");
+    ends(shown[7].index);
+    // The stop stays.
+    scene.pipeline.seek(1.0, FLUSH, set, at(5), none, gst::ClockTime::NONE).expect("a seek");
+    ends(shown[7].index);
+    // Behind it, it means nothing.
+    scene.seek(FLUSH, at(12));
+    scene.wait_for(31);
+    assert_eq!(scene.take()[0].index, shown[12].index);
 }
 
 #[test]

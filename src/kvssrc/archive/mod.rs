@@ -8,7 +8,7 @@ mod patience;
 mod seek;
 mod session;
 
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::dvr::Dvr;
 use super::settings::{GoingBack, OnDemand, Plan};
@@ -29,10 +29,23 @@ pub struct Range {
     beginning: OnceLock<i64>,
     /// Of the past of a stream that is followed, which goes on behind it: how far that reached.
     goes_on: Option<gst::ClockTime>,
+    memory: Arc<Memory>,
+}
+
+/// What one reading leaves to those after it.
+#[derive(Debug, Default)]
+pub struct Memory {
     /// Start and stop that the last seek asked for: what another one leaves as it is.
     asked: Mutex<(gst::ClockTime, Option<gst::ClockTime>)>,
     /// What goes out of it, once that is known.
     kinds: Mutex<Option<Kinds>>,
+}
+
+impl Memory {
+    /// The last seek asked for everything.
+    pub fn forget_asked(&self) {
+        *lock(&self.asked) = Default::default();
+    }
 }
 
 /// Where a reading begins and ends.
@@ -58,15 +71,7 @@ impl Range {
         if let Some(start) = on_demand.start {
             beginning.get_or_init(|| start.nanoseconds());
         }
-        Self {
-            archive: Archive::new(&plan.request),
-            beginning,
-            on_demand,
-            plan,
-            goes_on: None,
-            asked: Mutex::default(),
-            kinds: Mutex::default(),
-        }
+        Self { archive: Archive::new(&plan.request), beginning, on_demand, plan, goes_on: None, memory: Arc::default() }
     }
 
     /// What a stream that is followed has by now, from the moment of its stream time 0 on; `None` where that has none.
@@ -79,7 +84,7 @@ impl Range {
         let on_demand = OnDemand {
             clock: dvr.clock(),
             start: None,
-            end: dvr.plan.range.end.map_or(newest, |end| end.min(newest)),
+            end: dvr.end().map_or(newest, |end| end.min(newest)),
             connections,
             fails_on_missing,
         };
@@ -91,8 +96,7 @@ impl Range {
             on_demand,
             plan: dvr.plan.clone(),
             goes_on: Some(gst::ClockTime::from_nseconds(reaches)),
-            asked: Mutex::default(),
-            kinds: Mutex::default(),
+            memory: Arc::clone(&dvr.memory),
         })
     }
 
@@ -120,11 +124,11 @@ impl Range {
 
     /// What goes out, in the reading at hand.
     fn goes_out_as(&self, kinds: Kinds) {
-        *lock(&self.kinds) = Some(kinds);
+        *lock(&self.memory.kinds) = Some(kinds);
     }
 
     fn kinds(&self) -> Option<Kinds> {
-        *lock(&self.kinds)
+        *lock(&self.memory.kinds)
     }
 
     /// A place in the range, in ns since 1970.
@@ -148,7 +152,8 @@ impl Range {
 
     /// Whether the stream goes on behind a reading from there.
     fn goes_on_behind(&self, position: &Position) -> bool {
-        self.goes_on.is_some() && position.segment.stop().is_none() && position.segment.rate() > 0.0
+        let ends = self.plan.range.end.is_some_and(|end| end == self.on_demand.end);
+        self.goes_on.is_some() && !ends && position.segment.stop().is_none() && position.segment.rate() > 0.0
     }
 }
 

@@ -19,8 +19,38 @@ impl Playing {
         Some((segment, position.max(start).min(segment.stop().unwrap_or(gst::ClockTime::MAX))))
     }
 
-    fn stream_time(&self) -> Option<gst::ClockTime> {
+    pub fn stream_time(&self) -> Option<gst::ClockTime> {
         self.position().and_then(|(segment, position)| segment.to_stream_time(position))
+    }
+
+    /// Whether it comes up with what is being made.
+    pub fn is_fast(&self) -> bool {
+        let flags = gst::SegmentFlags::TRICKMODE_KEY_UNITS | gst::SegmentFlags::TRICKMODE_NO_AUDIO;
+        self.segment.rate() > 1.0 || self.segment.flags().intersects(flags)
+    }
+
+    /// The segment that goes on there as usual.
+    pub fn at_normal_speed(&self) -> Option<gst::FormattedSegment<gst::ClockTime>> {
+        let (_, position) = self.position()?;
+        let mut segment = gst::FormattedSegment::<gst::ClockTime>::new();
+        segment.set_start(position);
+        segment.set_position(position);
+        segment.set_time(self.stream_time()?);
+        segment.set_base(self.running_time()?);
+        Some(segment)
+    }
+
+    /// The segment that goes on there at the speed at hand, in stream time.
+    pub fn onwards(&self) -> Option<gst::Segment> {
+        let time = self.stream_time()?;
+        let mut segment = gst::FormattedSegment::<gst::ClockTime>::new();
+        segment.set_rate(self.segment.rate());
+        segment.set_flags(self.segment.flags());
+        segment.set_start(time);
+        segment.set_position(time);
+        segment.set_time(time);
+        segment.set_base(self.running_time()?);
+        Some(segment.upcast())
     }
 
     /// What plays on without a flush begins then.
@@ -81,7 +111,7 @@ impl Range {
         found.set_position(asked.position);
         found.set_duration(self.duration());
         *wanted = found.clone();
-        *lock(&self.asked) = (asked.start, asked.stop);
+        *lock(&self.memory.asked) = (asked.start, asked.stop);
 
         let snap = if asked.flags.contains(gst::SeekFlags::KEY_UNIT) { snap(asked.flags) } else { Snap::Exact };
         // What is played before a moment lies behind it where time runs backwards.
@@ -99,7 +129,7 @@ impl Range {
         if start.format() != gst::Format::Time {
             return None;
         }
-        let (before_start, before_stop) = *lock(&self.asked);
+        let (before_start, before_stop) = *lock(&self.memory.asked);
         let limit = |kind, value: gst::GenericFormattedValue, before: Option<gst::ClockTime>| match kind {
             gst::SeekType::Set => u64::try_from(value.value()).ok().map(gst::ClockTime::from_nseconds),
             gst::SeekType::End => {
@@ -109,6 +139,8 @@ impl Range {
         };
         let start = limit(start_type, start, Some(before_start)).unwrap_or_default().min(duration);
         let stop = limit(stop_type, stop, before_stop);
+        // A stop that is left as it was does not keep anybody from going behind it.
+        let stop = stop.filter(|stop| stop_type != gst::SeekType::None || *stop > start);
         if stop.is_some_and(|stop| stop < start) {
             return None;
         }

@@ -13,8 +13,8 @@ use super::patience::Attempts;
 use super::{Position, Range, lane, lister, milliseconds};
 use crate::aws::StartSelector;
 use crate::fragment::{
-    self, Backward, Clock, Cut, Edges, Fragment, FrameReader, Header, Listed, Listing, Opening, Output, Selection,
-    Snap, Steps, Stored, Thinning, TimestampMode, Trick, UnixTime,
+    self, Backward, Clock, Cut, Edges, Fragment, FragmentNumber, FrameReader, Header, Listed, Listing, Opening, Output,
+    Selection, Snap, Steps, Stored, Thinning, TimestampMode, Trick, UnixTime,
 };
 use crate::kvssrc::error::Error;
 use crate::kvssrc::notice::Notice;
@@ -50,6 +50,11 @@ pub struct Session {
     reporter: Reporter,
     delivered: u64,
     missing: u64,
+    /// The greatest number of all that came or is missing: the service gives them in the order in which fragments come to
+    /// it, and a producer's clock may have been set back meanwhile.
+    newest: Option<FragmentNumber>,
+    /// The presentation time, in ns, of the latest frame that is shown.
+    latest: Option<u64>,
     ended: bool,
 }
 
@@ -87,7 +92,12 @@ impl Session {
             position,
             board,
             tasks,
-            frames: FrameReader::new(fragment::Range::default()),
+            // Of a stream that is followed, the end was set for all readings.
+            frames: FrameReader::new(if range.goes_on.is_some() {
+                range.plan.range
+            } else {
+                fragment::Range::default()
+            }),
             cut: None,
             elements: Vec::new().into_iter(),
             offset: 0,
@@ -101,6 +111,8 @@ impl Session {
             reporter,
             delivered: 0,
             missing: 0,
+            newest: None,
+            latest: None,
             ended: false,
         }
     }
@@ -136,6 +148,9 @@ impl Session {
                     }
                 }
                 Some(Output::Block(block)) => {
+                    if !block.block.invisible {
+                        self.latest = self.latest.max(Some(block.pts));
+                    }
                     let before = self.reporter.block(&block);
                     if let Some((_, writer)) = &mut self.writing {
                         writer.write(&block, &mut self.queue);
@@ -219,12 +234,15 @@ impl Session {
         if !self.range.goes_on_behind(&self.position) {
             return None;
         }
-        let mut frames = std::mem::replace(&mut self.frames, FrameReader::new(fragment::Range::default()));
+        let mut frames = std::mem::replace(&mut self.frames, FrameReader::new(self.range.plan.range));
         let beginning = self.range.beginning.get().copied().unwrap_or_default();
         let lead = self.cut.as_ref().map_or(0, Cut::lead_time);
         frames.anchor(timestamp_mode(self.range.on_demand.clock), beginning.saturating_sub(lead));
-        let start = match frames.resume_point().whole {
-            Some(last) => StartSelector::AfterFragment(last),
+        let start = match self.newest.take() {
+            Some(newest) => {
+                frames.begin_behind(newest.clone());
+                StartSelector::AfterFragment(newest)
+            }
             // Nothing was stored from there on.
             None => {
                 let from = self.position.segment.start().unwrap_or_default();
@@ -237,6 +255,18 @@ impl Session {
             }
         };
         Some(Continuation { start, frames, writing: self.writing.take(), lead })
+    }
+
+    /// Goes on with what another reading had begun to put together and to write.
+    pub fn continued(mut self, before: Continuation) -> Self {
+        self.frames = before.frames;
+        self.writing = before.writing;
+        self
+    }
+
+    /// The presentation time behind the latest frame that is shown; `None` where there is none.
+    pub fn behind_latest(&self) -> Option<gst::ClockTime> {
+        self.latest.map(|latest| gst::ClockTime::from_nseconds(latest.saturating_add(1)))
     }
 
     /// What went out last ended there, in time of the segment it went out in. The frames of a segment come in decoding
@@ -315,6 +345,7 @@ impl Session {
             self.frames.anchor(timestamp_mode(self.range.on_demand.clock), cut.anchor());
         }
         self.delivered = self.delivered.saturating_add(1);
+        self.newest = self.newest.take().max(Some(listed.number.clone()));
         self.count();
         self.elements = stored.elements.into_iter();
         self.at_hand = Some(listed);
@@ -322,6 +353,7 @@ impl Session {
 
     fn miss(&mut self, listed: Listed, reason: String) -> Result<(), Error> {
         self.missing = self.missing.saturating_add(1);
+        self.newest = self.newest.take().max(Some(listed.number.clone()));
         self.count();
         self.frames.lose();
         if self.range.on_demand.fails_on_missing {
