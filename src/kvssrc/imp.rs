@@ -324,7 +324,14 @@ impl PushSrcImpl for KvsSrc {
     fn create(&self, _buffer: Option<&mut gst::BufferRef>) -> Result<CreateSuccess, gst::FlowError> {
         let mut session = self.take_session()?;
         session.passed(|| self.obj().segment().downcast_ref::<gst::ClockTime>()?.position());
-        let next = self.next_buffer(&mut session);
+        let mut next = self.next_buffer(&mut session);
+        if *self.flushing.borrow()
+            && let Ok(success) = next
+        {
+            // The base class would drop what comes while a live source pauses.
+            session.put_back(success);
+            next = Err(Stop::Flushing);
+        }
         let over = match &next {
             Ok(_) | Err(Stop::Flushing) => None,
             Err(Stop::End) => Some(session.close(None)),

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use gst_base::subclass::base_src::CreateSuccess;
+
 use super::archive;
 use super::error::Error;
 use super::notice::Notice;
@@ -49,6 +51,19 @@ impl Reading {
         match self {
             Self::Live(session) => session.receive(base_time).await,
             Self::OnDemand(session) => session.receive().await,
+        }
+    }
+
+    /// What came last did not go out: it is what comes next.
+    pub fn put_back(&mut self, items: CreateSuccess) {
+        let buffers = match items {
+            CreateSuccess::NewBuffer(buffer) => vec![buffer],
+            CreateSuccess::NewBufferList(list) => list.iter_owned().collect(),
+            CreateSuccess::FilledBuffer => Vec::new(),
+        };
+        match self {
+            Self::Live(session) => session.put_back(buffers),
+            Self::OnDemand(session) => session.put_back(buffers),
         }
     }
 

@@ -217,6 +217,11 @@ impl Session {
         }
     }
 
+    /// These are the next that go out.
+    pub fn put_back(&mut self, buffers: Vec<gst::Buffer>) {
+        buffers.into_iter().rev().for_each(|buffer| self.queue.push_front(Item::Buffer(buffer)));
+    }
+
     /// Goes on with a fragment whose header is new, in a format that `downstream` takes.
     ///
     /// # Errors

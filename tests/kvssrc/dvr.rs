@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use gst::prelude::*;
 use kvs_emulator::media::{Cluster, TrackEntry, TrackKind, header};
-use kvs_emulator::{Emulator, NewFragment, Operation};
+use kvs_emulator::{Emulator, Fault, NewFragment, Operation, Repeat};
 
 use super::archive::{AUDIO, seconds};
 use super::body::START_MS;
@@ -335,6 +335,25 @@ fn a_camera_whose_clock_was_set_back_repeats_nothing() {
 }
 
 #[test]
+fn fragments_that_are_too_young_for_the_archive_are_not_missing() {
+    let mut scene = Scene::playing(0, "connections=1", "");
+    scene.put(4);
+    scene.wait_for(23);
+    let shown = scene.take();
+    let first = shown[4].index / 4;
+    // The first call is of two fragments, the second of all others.
+    let last = Fault::MissingFragment(5 - first - 2);
+    scene.emulator.set_fault_on(STREAM, Operation::GetMediaForFragmentList, last, Repeat::Nth(2));
+    scene.seek(FLUSH, shown[4].stream_time);
+    wait_until("GetMedia is called again", || scene_calls(&scene.emulator) == 2);
+    scene.put(1);
+    scene.wait_for(27);
+    assert_eq!(scene.take()[0].index, shown[4].index);
+    let bus = scene.pipeline.bus().unwrap();
+    assert!(bus.pop_filtered(&[gst::MessageType::Warning]).is_none());
+}
+
+#[test]
 fn before_anything_is_known_everything_is_played() {
     let mut scene = Scene::new(0, "", "");
     let _ = scene.pipeline.set_state(gst::State::Ready);
@@ -348,11 +367,7 @@ fn before_anything_is_known_everything_is_played() {
     let lag = || scene.pipeline.by_name("source").unwrap().property::<i64>("millis-behind-now");
     wait_until("the lag is known", || lag() >= 0);
     let shown = scene.take();
-    scene.emulator.set_fault(
-        STREAM,
-        kvs_emulator::Fault::HangRequest { operation: Operation::ListFragments },
-        kvs_emulator::Repeat::Always,
-    );
+    scene.emulator.set_fault(STREAM, Fault::HangRequest { operation: Operation::ListFragments }, Repeat::Always);
     scene.seek(FLUSH, shown[0].stream_time);
     assert_eq!(lag(), -1);
 }

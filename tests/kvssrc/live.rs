@@ -316,3 +316,53 @@ fn a_stored_range_says_that_it_is_not_live() {
     let pipeline = Pipeline::new(&format!("{} ! fakesink", source(&scene.emulator)));
     assert_eq!(latency(&pipeline), (false, gst::ClockTime::ZERO, None));
 }
+
+#[test]
+fn pauses_while_frames_come_lose_none() {
+    init();
+    let emulator = Emulator::builder().start().unwrap();
+    emulator.create_stream(STREAM).unwrap();
+    const FRAMES: u32 = 60_000;
+    let kind = TrackKind::Audio { rate: 8000.0, channels: 1, bit_depth: 8 };
+    let format: [u8; 18] = [6, 0, 1, 0, 0x40, 0x1F, 0, 0, 0x40, 0x1F, 0, 0, 1, 0, 8, 0, 0, 0];
+    let track = TrackEntry::new(1, kind, "A_MS/ACM").codec_private(format.to_vec());
+    for fragment in 0..FRAMES / 1000 {
+        let begin = CAMERA_MS + u64::from(fragment) * 1000;
+        let cluster = (0..1000).fold(Cluster::new(begin), |cluster, frame: u32| {
+            let payload = (fragment * 1000 + frame).to_be_bytes();
+            cluster.simple_block(1, i16::try_from(frame).unwrap(), true, &payload)
+        });
+        let new = NewFragment {
+            header: header(1_000_000, std::slice::from_ref(&track)),
+            media: cluster.bytes(),
+            producer_timestamp: Some(begin),
+            ..NewFragment::default()
+        };
+        emulator.put_fragment(STREAM, new).unwrap();
+    }
+    // Which takes all that comes, so that a pause finds the source at work.
+    const QUEUE: &str = "queue max-size-buffers=0 max-size-bytes=0 max-size-time=0";
+    let source = format!("{} start-selector=earliest is-live=true", source_for_ever(&emulator));
+    let pipeline = Pipeline::new(&format!("{source} ! audio/x-alaw ! {QUEUE} ! fakesink name=sink sync=false"));
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let frames = Arc::clone(&seen);
+    let pad = pipeline.by_name("source").unwrap().static_pad("src").unwrap();
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        let payload = info.buffer().unwrap().map_readable().unwrap().to_vec();
+        frames.lock().unwrap().push(u32::from_be_bytes(payload.try_into().unwrap()));
+        gst::PadProbeReturn::Ok
+    });
+    let mut pauses = 0;
+    while seen.lock().unwrap().len() < FRAMES as usize && pauses < 400 {
+        let before = seen.lock().unwrap().len();
+        pipeline.set_state(gst::State::Playing).unwrap();
+        wait_until("frames come", || seen.lock().unwrap().len() > (before + 20).min(FRAMES as usize - 1));
+        pipeline.set_state(gst::State::Paused).unwrap();
+        pauses += 1;
+    }
+    pipeline.play();
+    wait_until("the last frame comes", || seen.lock().unwrap().last() == Some(&(FRAMES - 1)));
+    let seen = seen.lock().unwrap();
+    let lost = FRAMES as usize - seen.len();
+    assert_eq!(lost, 0, "in {pauses} pauses");
+}

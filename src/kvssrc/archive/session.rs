@@ -53,10 +53,15 @@ pub struct Session {
     /// The greatest number of all that came or is missing: the service gives them in the order in which fragments come to
     /// it, and a producer's clock may have been set back meanwhile.
     newest: Option<FragmentNumber>,
+    /// What could not be had before a stream that goes on, and behind all that could: it may be too young, and come yet.
+    not_yet: VecDeque<(Listed, String)>,
     /// The presentation time, in ns, of the latest frame that is shown.
     latest: Option<u64>,
     ended: bool,
 }
+
+/// How many fragments at the end of what is listed may be too young to be had.
+const MOST_NOT_YET: usize = 5;
 
 /// What GetMedia goes on with behind the archive.
 pub struct Continuation {
@@ -112,6 +117,7 @@ impl Session {
             delivered: 0,
             missing: 0,
             newest: None,
+            not_yet: VecDeque::new(),
             latest: None,
             ended: false,
         }
@@ -174,6 +180,12 @@ impl Session {
         }
     }
 
+    /// These are the next that go out: backward, a run.
+    pub fn put_back(&mut self, buffers: Vec<gst::Buffer>) {
+        self.run_is_whole = true;
+        buffers.into_iter().rev().for_each(|buffer| self.queue.push_front(Item::Buffer(buffer)));
+    }
+
     /// Goes on with a fragment whose header is new, in a format that `downstream` takes.
     ///
     /// # Errors
@@ -206,7 +218,21 @@ impl Session {
             next = self.board.take() => next?,
         };
         match next {
-            Next::Fragment(listed, stored) => self.take(listed, stored),
+            Next::Fragment(listed, stored) => {
+                for (listed, reason) in std::mem::take(&mut self.not_yet) {
+                    self.miss(listed, reason)?;
+                }
+                self.take(listed, stored);
+            }
+            Next::Missing(listed, reason) if self.range.goes_on_behind(&self.position) => {
+                self.open(&listed);
+                self.not_yet.push_back((listed, reason));
+                if self.not_yet.len() > MOST_NOT_YET
+                    && let Some((listed, reason)) = self.not_yet.pop_front()
+                {
+                    self.miss(listed, reason)?;
+                }
+            }
             Next::Missing(listed, reason) => {
                 self.open(&listed);
                 self.miss(listed, reason)?;
