@@ -12,7 +12,7 @@ use gst_base::subclass::prelude::*;
 use tokio::sync::watch;
 
 use super::archive;
-use super::dvr::{Dvr, Target, Watch};
+use super::dvr::{Dvr, Watch};
 use super::error::Error;
 use super::journal::Journal;
 use super::notice::Notice;
@@ -33,19 +33,19 @@ pub(super) static CAT: LazyLock<gst::DebugCategory> =
 /// The element's instance.
 pub struct KvsSrc {
     settings: Mutex<Settings>,
-    state: Mutex<State>,
-    statistics: Arc<Statistics>,
+    pub(super) state: Mutex<State>,
+    pub(super) statistics: Arc<Statistics>,
     /// The range of the archive that is read, while the element is started.
-    range: Mutex<Option<Arc<archive::Range>>>,
+    pub(super) range: Mutex<Option<Arc<archive::Range>>>,
     /// What one can go back in while the element is started, where the stream is followed.
     pub(super) dvr: Mutex<Option<Arc<Dvr>>>,
-    seeks: Seeks,
+    pub(super) seeks: Seeks,
     /// Whether the streaming thread has to let go of whatever it waits for.
     flushing: watch::Sender<bool>,
 }
 
 #[derive(Default)]
-enum State {
+pub(super) enum State {
     #[default]
     Stopped,
     /// Nothing has been asked of the service yet.
@@ -267,47 +267,8 @@ impl BaseSrcImpl for KvsSrc {
         self.seekable_until().is_some()
     }
 
-    /// Begins another reading where the seek says. What was read before is over: nothing reads it meanwhile.
     fn do_seek(&self, segment: &mut gst::Segment) -> bool {
-        let seek = self.seeks.at_hand();
-        let reached = match &*lock(&self.state) {
-            State::Reading(reading) => reading.reached(),
-            _ => None,
-        };
-        let playing = archive::Playing { segment: self.obj().segment(), reached };
-        let (dvr, range) = (lock(&self.dvr).clone(), lock(&self.range).clone());
-        let next = match (dvr, range) {
-            (Some(dvr), _) => match dvr.seek(segment, seek.as_deref(), &playing) {
-                Some(Target::Present(plan)) => Some(State::Started(plan)),
-                Some(Target::Past(range, position)) => Some(State::Positioned(range, position)),
-                None => None,
-            },
-            (None, Some(range)) => {
-                let position = range.seek(segment, seek.as_deref(), &playing);
-                position.map(|position| State::Positioned(range, Box::new(position)))
-            }
-            (None, None) => return self.parent_do_seek(segment),
-        };
-        gst::debug!(CAT, imp = self, "Seeking to {segment:?}: {}", next.is_some());
-        let mut state = lock(&self.state);
-        let before = match (next, &*state) {
-            // Before it is known where the stream begins, nothing can be sought in it, and all of it is played.
-            (None, State::Started(_)) if seek.is_none() => {
-                *segment = gst::FormattedSegment::<gst::ClockTime>::new().upcast();
-                return true;
-            }
-            (None, State::Positioned(_, position)) if seek.is_none() && segment.rate() > 0.0 => {
-                *segment = position.segment.clone().upcast();
-                return true;
-            }
-            (None, _) | (Some(_), State::Stopped) => return false,
-            (Some(next), _) => std::mem::replace(&mut *state, next),
-        };
-        drop(state);
-        // Dropped outside of the lock: this ends its connections.
-        drop(before);
-        self.statistics.sought();
-        true
+        self.seek(segment)
     }
 
     fn event(&self, event: &gst::Event) -> bool {
@@ -358,18 +319,6 @@ impl PushSrcImpl for KvsSrc {
 }
 
 impl KvsSrc {
-    /// A segment that ends is over to its end, also where frames end before it: what follows without a flush goes on there.
-    fn complete_segment(&self) {
-        let mut segment = self.obj().segment();
-        let Some(timed) = segment.downcast_mut::<gst::ClockTime>() else { return };
-        if timed.flags().contains(gst::SegmentFlags::SEGMENT) {
-            let end = if timed.rate() < 0.0 { timed.start() } else { timed.stop() };
-            timed.set_position(end.or(timed.position()));
-            // Fails only for a segment of another format.
-            let _ = self.obj().new_segment(&segment);
-        }
-    }
-
     /// Takes the session out of the state, opening its connection the first time.
     fn take_session(&self) -> Result<Box<Reading>, gst::FlowError> {
         let mut state = lock(&self.state);
@@ -439,14 +388,6 @@ impl KvsSrc {
                 Step::End => return Err(Stop::End),
             }
         }
-    }
-
-    /// Up to where one can seek, in stream time.
-    fn seekable_until(&self) -> Option<gst::ClockTime> {
-        let end = lock(&self.dvr).as_ref().and_then(|dvr| dvr.extent());
-        let duration = self.statistics.duration().unwrap_or(u64::MAX);
-        let end = end.map(|(_, reaches)| gst::ClockTime::from_nseconds(reaches.min(duration)));
-        end.or_else(|| lock(&self.range).as_ref().and_then(|range| range.duration()))
     }
 
     fn negotiate_fragment(&self, session: &mut Reading, fragment: &Arc<Fragment>) -> Result<(), Error> {

@@ -16,6 +16,7 @@ mod notice;
 mod progress;
 mod reading;
 mod report;
+mod seeking;
 mod seeks;
 mod session;
 mod settings;

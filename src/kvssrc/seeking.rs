@@ -1,0 +1,74 @@
+//! Seeking: from what the base class was asked to another reading.
+
+use gst::subclass::prelude::*;
+use gst_base::prelude::*;
+use gst_base::subclass::prelude::*;
+
+use super::archive::Playing;
+use super::dvr::Target;
+use super::imp::{CAT, KvsSrc, State, lock};
+
+impl KvsSrc {
+    /// Begins another reading where the seek says. What was read before is over: nothing reads it meanwhile.
+    pub(super) fn seek(&self, segment: &mut gst::Segment) -> bool {
+        let seek = self.seeks.at_hand();
+        let reached = match &*lock(&self.state) {
+            State::Reading(reading) => reading.reached(),
+            _ => None,
+        };
+        let playing = Playing { segment: self.obj().segment(), reached };
+        let (dvr, range) = (lock(&self.dvr).clone(), lock(&self.range).clone());
+        let next = match (dvr, range) {
+            (Some(dvr), _) => match dvr.seek(segment, seek.as_deref(), &playing) {
+                Some(Target::Present(plan)) => Some(State::Started(plan)),
+                Some(Target::Past(range, position)) => Some(State::Positioned(range, position)),
+                None => None,
+            },
+            (None, Some(range)) => {
+                let position = range.seek(segment, seek.as_deref(), &playing);
+                position.map(|position| State::Positioned(range, Box::new(position)))
+            }
+            (None, None) => return self.parent_do_seek(segment),
+        };
+        gst::debug!(CAT, imp = self, "Seeking to {segment:?}: {}", next.is_some());
+        let mut state = lock(&self.state);
+        let before = match (next, &*state) {
+            // Before it is known where the stream begins, nothing can be sought in it, and all of it is played.
+            (None, State::Started(_)) if seek.is_none() => {
+                *segment = gst::FormattedSegment::<gst::ClockTime>::new().upcast();
+                return true;
+            }
+            (None, State::Positioned(_, position)) if seek.is_none() && segment.rate() > 0.0 => {
+                *segment = position.segment.clone().upcast();
+                return true;
+            }
+            (None, _) | (Some(_), State::Stopped) => return false,
+            (Some(next), _) => std::mem::replace(&mut *state, next),
+        };
+        drop(state);
+        // Dropped outside of the lock: this ends its connections.
+        drop(before);
+        self.statistics.sought();
+        true
+    }
+
+    /// Up to where one can seek, in stream time.
+    pub(super) fn seekable_until(&self) -> Option<gst::ClockTime> {
+        let end = lock(&self.dvr).as_ref().and_then(|dvr| dvr.extent());
+        let duration = self.statistics.duration().unwrap_or(u64::MAX);
+        let end = end.map(|(_, reaches)| gst::ClockTime::from_nseconds(reaches.min(duration)));
+        end.or_else(|| lock(&self.range).as_ref().and_then(|range| range.duration()))
+    }
+
+    /// A segment that ends is over to its end, also where frames end before it: what follows without a flush goes on there.
+    pub(super) fn complete_segment(&self) {
+        let mut segment = self.obj().segment();
+        let Some(timed) = segment.downcast_mut::<gst::ClockTime>() else { return };
+        if timed.flags().contains(gst::SegmentFlags::SEGMENT) {
+            let end = if timed.rate() < 0.0 { timed.start() } else { timed.stop() };
+            timed.set_position(end.or(timed.position()));
+            // Fails only for a segment of another format.
+            let _ = self.obj().new_segment(&segment);
+        }
+    }
+}
