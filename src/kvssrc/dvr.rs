@@ -119,7 +119,9 @@ impl Dvr {
             None => {
                 let window = i64::try_from(self.plan.going_back.window.as_nanos()).unwrap_or(i64::MAX);
                 let origin = moment.saturating_sub(pts).saturating_sub(window);
-                *known = Some(Known { origin, edge: moment, at: Instant::now() });
+                // What is not live may begin anywhere: until a fragment tells, it reaches up to now.
+                let now = UnixTime::now().filter(|_| self.plan.live.is_none()).map_or(moment, UnixTime::nanoseconds);
+                *known = Some(Known { origin, edge: now.max(moment), at: Instant::now() });
                 window
             }
         };

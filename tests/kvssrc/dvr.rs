@@ -468,6 +468,21 @@ fn a_reading_that_is_not_live_can_go_back_too() {
 }
 
 #[test]
+fn what_is_stored_can_be_sought_in_from_its_first_frame_on() {
+    for end in ["", " end-timestamp=2026-01-06T00:00:00Z"] {
+        let scene = Scene::new(10, &format!("start-selector=earliest{end}"), "");
+        // Paused, nothing goes on behind the first frame: no whole fragment tells how far the stream reaches.
+        let _ = scene.pipeline.set_state(gst::State::Paused);
+        scene.pipeline.state(PATIENCE).0.expect("the first frame");
+        scene.seek(FLUSH, ms(8000));
+        scene.pipeline.play();
+        scene.wait_for(39);
+        let shown = scene.take();
+        assert_eq!((shown[0].index, shown[0].stream_time), (16, ms(8000)), "{end}");
+    }
+}
+
+#[test]
 fn by_the_clock_of_the_service_too() {
     let mut scene = Scene::playing(0, "timestamp-mode=server", "");
     scene.put(4);
