@@ -1,7 +1,7 @@
 //! One GetMedia connection: from the data endpoint to the last byte of the body.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_sdk_kinesisvideo::types::ApiName;
 use aws_sdk_kinesisvideomedia as media;
@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::http::READ_AHEAD;
 use super::service::Service;
 use super::{Error, Request, Stage, StartSelector};
+use crate::fragment::UnixTime;
 
 /// How long a body that waits to be read is silent at the least once all of it has been: longer than the transport takes
 /// to hand over what it holds, and shorter than what a clock is judged by.
@@ -82,6 +83,8 @@ pub enum Received {
     Began(Stage),
     /// The service has agreed: the body begins.
     Opened,
+    /// Credentials could not be renewed while the body goes on; when those that are held expire.
+    Unrenewed(Error, Option<UnixTime>),
     /// The next bytes of the body, and when they came, where that was asked for.
     Bytes(Bytes, Option<Arrival>),
 }
@@ -141,7 +144,6 @@ struct Reading {
 
 impl Reading {
     async fn run(&self, request: &Request, service: &Service) -> Result<(), Error> {
-        let limit = request.read_timeout;
         let tell = |stage| {
             // Nobody listens any more where the connection was dropped.
             let _ = self.sender.send(Ok(Received::Began(stage)));
@@ -155,6 +157,18 @@ impl Reading {
         if self.sender.send(Ok(Received::Opened)).is_err() {
             return Ok(());
         }
+        let tell = |error, expiration: Option<SystemTime>| {
+            let expiration = expiration.and_then(UnixTime::from_system_time);
+            let _ = self.sender.send(Ok(Received::Unrenewed(error, expiration)));
+        };
+        tokio::select! {
+            read = self.read(&mut body, request.read_timeout) => read,
+            never = service.credentials().keep_fresh(tell) => match never {},
+        }
+    }
+
+    /// All of the body.
+    async fn read(&self, body: &mut ByteStream, limit: Duration) -> Result<(), Error> {
         let mut waited = false;
         loop {
             let asked = Instant::now();
@@ -221,7 +235,7 @@ pub(super) async fn within<T>(
 }
 
 fn start_selector(start: &StartSelector) -> Result<media::types::StartSelector, Error> {
-    let date_time = |time: crate::fragment::UnixTime| {
+    let date_time = |time: UnixTime| {
         let (seconds, nanoseconds) = time.seconds_and_nanoseconds();
         aws_smithy_types::DateTime::from_secs_and_nanos(seconds, nanoseconds)
     };

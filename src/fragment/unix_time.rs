@@ -23,8 +23,13 @@ impl UnixTime {
 
     /// The present, on the system's clock; `None` where that shows a time before 1970.
     pub fn now() -> Option<Self> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
-        i64::try_from(now.as_nanos()).ok().and_then(Self::from_nanoseconds)
+        Self::from_system_time(SystemTime::now())
+    }
+
+    /// A moment from the system's own kind of time; `None` before 1970.
+    pub fn from_system_time(time: SystemTime) -> Option<Self> {
+        let since = time.duration_since(UNIX_EPOCH).ok()?;
+        i64::try_from(since.as_nanos()).ok().and_then(Self::from_nanoseconds)
     }
 
     /// Nanoseconds since 1970.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::KvsSrc;
 use super::progress::Report;
-use crate::fragment::FragmentNumber;
+use crate::fragment::{FragmentNumber, UnixTime};
 
 /// Something to know beside the media.
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub enum Notice {
     Connected,
     /// The connection is over, and another one begins after the delay.
     Reconnecting { reason: String, delay: Duration },
+    /// Credentials could not be renewed; those that are held are good until they expire.
+    Unrenewed { reason: String, expiration: Option<UnixTime> },
     /// Frames are missing between two moments of the producer's clock, in ns since 1970.
     Missing { from: Option<i64>, to: i64 },
     /// A fragment of the archive cannot be had: its frames, between two moments in ms since 1970, are missing.
@@ -43,6 +45,8 @@ impl Notice {
     ///
     /// - `kvs-connection`: `state` (connecting, connected or reconnecting), `attempt` (1 for the first call since anything
     ///   new came), `reason`, and `delay` until the next call, in ns.
+    /// - `kvs-credentials`: they could not be renewed for `reason`, which is tried again; those that are held are good
+    ///   until `expiration`, in ns since 1970, where that is known.
     /// - `kvs-drift`: `correction`, in ns, of presentation times against the producer's clock.
     /// - `kvs-archive`: how many fragments of a range were `listed`, `delivered` and `missing`.
     /// - `kvs-fragment`: see [`KvsSrc`].
@@ -55,6 +59,10 @@ impl Notice {
                 .field("state", "reconnecting")
                 .field("reason", reason)
                 .field("delay", u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX))
+                .build(),
+            Self::Unrenewed { reason, expiration } => gst::Structure::builder("kvs-credentials")
+                .field("reason", reason)
+                .field_if_some("expiration", expiration.map(UnixTime::nanoseconds))
                 .build(),
             Self::Corrected { correction } => {
                 gst::Structure::builder("kvs-drift").field("correction", correction).build()
@@ -99,6 +107,7 @@ impl Notice {
         match self {
             Self::Fragment(_) => None,
             Self::Progress(_) | Self::Tags(_) | Self::Duration => Some(gst::DebugLevel::Debug),
+            Self::Unrenewed { .. } => Some(gst::DebugLevel::Warning),
             _ => Some(gst::DebugLevel::Info),
         }
     }
@@ -110,6 +119,12 @@ impl fmt::Display for Notice {
             Self::Connecting { attempt } => write!(formatter, "Connecting, attempt {attempt}"),
             Self::Connected => write!(formatter, "Connected"),
             Self::Reconnecting { reason, delay } => write!(formatter, "Reconnecting in {delay:?}: {reason}"),
+            Self::Unrenewed { reason, expiration: Some(expiration) } => {
+                write!(formatter, "Credentials that expire at {expiration} could not be renewed: {reason}")
+            }
+            Self::Unrenewed { reason, expiration: None } => {
+                write!(formatter, "Credentials could not be renewed: {reason}")
+            }
             Self::Corrected { correction } => {
                 let (way, by) = if *correction < 0 { ("fast", "earlier") } else { ("slow", "later") };
                 let amount = Duration::from_nanos(correction.unsigned_abs());
@@ -143,7 +158,7 @@ struct Moment(i64);
 
 impl fmt::Display for Moment {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match crate::fragment::UnixTime::from_nanoseconds(self.0) {
+        match UnixTime::from_nanoseconds(self.0) {
             Some(time) => write!(formatter, "{time}"),
             None => write!(formatter, "{} ns", self.0),
         }

@@ -262,6 +262,9 @@ impl Session {
                 }
                 self.notices.push_back(Notice::Connected);
             }
+            Event::Unrenewed(error, expiration) => {
+                self.notices.push_back(Notice::Unrenewed { reason: error.to_string(), expiration });
+            }
             Event::Bytes(bytes, arrival) => {
                 self.reporter.received(bytes.len());
                 if let Some(aws::Arrival { time, waited }) = arrival {

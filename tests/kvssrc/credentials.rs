@@ -10,7 +10,7 @@ use kvs_emulator::{Emulator, Fault, Keys, Operation, Repeat};
 use serde_json::json;
 
 use super::body::{Fragment, body};
-use super::support::{END, PATIENCE, STREAM, emulator_with_body, run, wait_until};
+use super::support::{END, PATIENCE, Pipeline, STREAM, emulator_with_body, run, wait_until};
 
 /// An emulator with ten frames to read.
 pub fn emulator() -> Emulator {
@@ -224,6 +224,39 @@ fn a_refresh_that_fails_is_tried_again_while_the_old_credentials_are_valid() {
         server.issued().len() > 1 && last_used(&emulator) == server.issued()[1].access_key
     });
     assert!(SystemTime::now() < server.issued()[0].expiration, "the first ones were used for too long to tell");
+}
+
+#[test]
+fn a_connection_that_stands_does_not_keep_credentials_from_being_renewed() {
+    let emulator = Emulator::builder().start().unwrap();
+    emulator.create_stream(STREAM).unwrap();
+    let server = CredentialServer::start(&emulator).unwrap();
+    server.set_lifetime(Duration::from_secs(4));
+    let source = iot_source(&emulator, &server).replace("start-selector=earliest", "").replace(END, "");
+    let pipeline = Pipeline::new(&format!("{source} ! audio/x-alaw ! fakesink sync=false"));
+    pipeline.play();
+    wait_until("they are renewed", || server.issued().len() > 1);
+    server.set_refusal(Some(Refusal::new(500, "", "Internal Failure")));
+    let bus = pipeline.bus().unwrap();
+    let told = loop {
+        let types = [gst::MessageType::Element, gst::MessageType::Error];
+        let message = bus.timed_pop_filtered(PATIENCE, &types).expect("nothing is told");
+        let gst::MessageView::Element(element) = message.view() else { panic!("{message:?}") };
+        let structure = element.structure().unwrap();
+        match structure.name().as_str() {
+            "kvs-credentials" => break structure.to_owned(),
+            name => assert!(name != "kvs-connection" || structure.get("state") != Ok("reconnecting"), "{structure}"),
+        }
+    };
+    assert!(told.get::<&str>("reason").unwrap().contains("Internal Failure"), "{told}");
+    let expirations: Vec<_> = server.issued().iter().map(|keys| keys.expiration).collect();
+    let expiration = SystemTime::UNIX_EPOCH + Duration::from_nanos(told.get::<i64>("expiration").unwrap() as u64);
+    assert!(expirations.contains(&expiration), "{told}");
+    let issued = expirations.len();
+    server.set_refusal(None);
+    wait_until("they are renewed once more", || server.issued().len() > issued);
+    let calls = emulator.requests().iter().filter(|request| request.operation == Operation::GetMedia).count();
+    assert_eq!(calls, 1);
 }
 
 #[test]

@@ -10,9 +10,12 @@ mod role;
 mod sdk;
 mod service;
 
+use std::convert::Infallible;
 use std::fmt;
+use std::future::pending;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use aws_config::SdkConfig;
 use aws_credential_types::Credentials as Keys;
@@ -26,6 +29,8 @@ pub(super) use error::explain;
 pub use iot::IotCertificate;
 pub use role::Role;
 
+use super::Error;
+use super::error::chain;
 use refresh::Refreshing;
 
 /// A source of credentials. In the order of precedence: where several are set, the first of them is used.
@@ -145,6 +150,18 @@ impl Credentials {
     /// What gives credentials to a client; the first `config` stays the one that sources are asked with.
     pub(super) async fn provider(&self, config: &SdkConfig) -> SharedCredentialsProvider {
         self.0.chain.get_or_init(|| self.0.chain(config)).await.provider.clone()
+    }
+
+    /// Renews credentials before they expire, for as long as it is polled; those that a role is assumed with are renewed
+    /// with the role. `tell` is told what fails, and when those that are held expire.
+    pub(super) async fn keep_fresh(&self, tell: impl Fn(Error, Option<SystemTime>)) -> Infallible {
+        let Some(kept) = self.0.chain.get().and_then(|chain| chain.kept.last()) else { return pending().await };
+        loop {
+            if let Err(error) = kept.renewal().await {
+                let unknown = || CredentialError::Unavailable { by: "their source".to_owned(), reason: chain(&error) };
+                tell(explain(&error).unwrap_or_else(|| unknown().into()), kept.expiration());
+            }
+        }
     }
 
     /// Fetches credentials again because the service refused those that are held. Tells whether others came.

@@ -22,6 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
+/// The clock may be set, and a machine may sleep: so often at the least it is asked whether credentials have aged.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
 /// Keeps the credentials of a source.
 ///
 /// The SDK's own cache drops credentials as soon as they come near their expiration, so that a source that fails then
@@ -67,9 +70,25 @@ impl Refreshing {
         }))
     }
 
+    /// When what is held expires.
+    pub fn expiration(&self) -> Option<SystemTime> {
+        self.0.held().as_ref()?.credentials.expiry()
+    }
+
     /// Lets go of what is held, because the service does not take it any more.
     pub fn forget(&self) {
         *self.0.held() = None;
+    }
+
+    /// Fetches again what is held once it has aged, for whoever makes no calls meanwhile. With many at once, one fetches.
+    pub async fn renewal(&self) -> provider::Result {
+        loop {
+            tokio::time::sleep(self.0.until_aged()).await;
+            let _fetching = self.0.fetching.lock().await;
+            if !matches!(self.0.look(), Look::Fresh(_)) {
+                return self.0.fetch().await;
+            }
+        }
     }
 
     async fn credentials(&self) -> provider::Result {
@@ -94,7 +113,7 @@ impl Refreshing {
         let shared = Arc::clone(&self.0);
         tokio::spawn(async move {
             let _fetching = fetching;
-            // A failure has been noted; it is told once there are no valid credentials left.
+            // A failure has been noted; it is told by `renewal`, and once there are no valid credentials left.
             let _ = shared.fetch().await;
         });
     }
@@ -113,6 +132,13 @@ impl Shared {
             Some(held) => Look::Fresh(held.credentials.clone()),
             None => Look::Absent,
         }
+    }
+
+    /// How long it is until what is held has aged, as far as one can sleep.
+    fn until_aged(&self) -> Duration {
+        let now = (self.clock)();
+        let left = |held: &Held| held.fetch_again.duration_since(now).unwrap_or_default();
+        self.held().as_ref().map_or(LONGEST_SLEEP, left).min(LONGEST_SLEEP)
     }
 
     async fn fetch(&self) -> provider::Result {
