@@ -1,4 +1,4 @@
-//! download.rs: whole, in part, encoded anew, interrupted and gone on with, and what cannot be.
+//! download: whole, in part, encoded anew, interrupted and gone on with, and what cannot be.
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
