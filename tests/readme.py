@@ -8,6 +8,7 @@ screen, and a pipeline that has no end of its own is ended once it has brought e
 """
 
 import os
+import pathlib
 import re
 import shlex
 import signal
@@ -34,9 +35,12 @@ INHERITED = {"blocksize", "do-timestamp", "name", "num-buffers", "parent", "type
 
 
 def main():
-    with open(sys.argv[1], encoding="utf-8") as file:
-        readme = file.read()
+    path = pathlib.Path(sys.argv[1])
+    readme = path.read_text(encoding="utf-8")
     check_table(readme)
+    least = re.search(r'^rust-version = "(.*)"$', (path.parent / "Cargo.toml").read_text(encoding="utf-8"), re.MULTILINE).group(1)
+    for file in (path, path.parent / "meson.build"):
+        expect(least in file.read_text(encoding="utf-8"), f"{file.name} does not say that Rust {least} is needed")
     commands = fenced_commands(readme)
     for program in ("gst-launch-1.0", "bash", "meson", "cargo"):
         stray = [code for code in re.findall(r"(?<!`)`([^`\n]+)`", without_fences(readme)) if code.startswith(program + " ")]
@@ -149,6 +153,8 @@ def check_table(readme):
 
     rows = re.findall(r"^\| `([a-z-]+)` \| (\w+)( \(write-only\))? \| `?([^`|]*?)`? \| (.+) \|$", readme, re.MULTILINE)
     table = {name: (kind, default, bool(secret)) for name, kind, secret, default, _ in rows}
+    block = re.search(r"^\| name \| type \|.*\n(?:\|.*\n)+", readme, re.MULTILINE)
+    expect(block and block.group(0).count("\n") == len(rows) + 2, "the table of properties is interrupted")
     expect(table == properties, f"the table of properties differs from gst-inspect-1.0 kvssrc: {table} and {properties}")
     print(f"the table of properties: all {len(table)} are there", flush=True)
 

@@ -102,8 +102,8 @@ impl ObjectImpl for KvsSrc {
             self.statistics.forget_token();
         }
         if pspec.name() == "uri" {
-            let uri = value.get::<Option<String>>().ok().flatten().unwrap_or_default();
-            if let Err(error) = lock(&self.settings).set_uri(&uri) {
+            let uri = value.get::<Option<&str>>().ok().flatten();
+            if let Err(error) = lock(&self.settings).set_uri_property(uri) {
                 gst::error!(CAT, imp = self, "{error}");
             }
             return;

@@ -22,6 +22,8 @@ pub enum Notice {
     Missing { from: Option<i64>, to: i64 },
     /// A fragment of the archive cannot be had: its frames, between two moments in ms since 1970, are missing.
     Gone { number: FragmentNumber, from: i64, to: i64, reason: String },
+    /// Nothing is stored in the range that was asked for.
+    Nothing,
     /// All of a range has been read: so many fragments were listed, came, and were missing.
     Archive { listed: u64, delivered: u64, missing: u64 },
     /// Presentation times have changed by so many ns against the producer's clock: negative where it was fast.
@@ -77,9 +79,12 @@ impl Notice {
                 return Some(gst::message::Progress::builder(*type_, code, text).src(source).build());
             }
             Self::Duration => return Some(gst::message::DurationChanged::builder().src(source).build()),
-            Self::Missing { .. } | Self::Gone { .. } | Self::Cut { .. } | Self::Tags(_) | Self::FirstFrame { .. } => {
-                return None;
-            }
+            Self::Missing { .. }
+            | Self::Gone { .. }
+            | Self::Nothing
+            | Self::Cut { .. }
+            | Self::Tags(_)
+            | Self::FirstFrame { .. } => return None,
         };
         Some(gst::message::Element::builder(structure).src(source).build())
     }
@@ -97,6 +102,11 @@ impl Notice {
     pub fn warning(&self) -> Option<(String, &str)> {
         match self {
             Self::Missing { .. } => Some((format!("{self}."), "")),
+            Self::Nothing => Some((
+                format!("{self}."),
+                "A stream keeps what it gets for as long as its data retention says: not at all where that is 0 hours. \
+                 Else, is the offset from UTC right, and the clock that fragment-selector names?",
+            )),
             Self::Cut { reason } | Self::Gone { reason, .. } => Some((format!("{self}."), reason)),
             _ => None,
         }
@@ -138,6 +148,7 @@ impl fmt::Display for Notice {
                 let moment = |ms: i64| Moment(ms.saturating_mul(1_000_000));
                 write!(formatter, "Fragment {number} is missing, from {} to {}", moment(*from), moment(*to))
             }
+            Self::Nothing => write!(formatter, "The stream has nothing stored in this range"),
             Self::Archive { listed, delivered, missing } => {
                 write!(formatter, "Of {listed} fragments listed, {delivered} came and {missing} are missing")
             }

@@ -69,6 +69,8 @@ pub struct Settings {
     archive: ArchiveProperties,
     /// The properties that the last URI set.
     from_uri: Vec<&'static str>,
+    /// What is wrong with the URI that was to be set last.
+    invalid_uri: Option<InvalidUri>,
     ca_file: Option<String>,
     limits: Limits,
 }
@@ -115,6 +117,8 @@ pub enum SettingsError {
     Missing { selector: &'static str, property: &'static str },
     #[error("property {property} does not go with {other}")]
     Conflict { property: &'static str, other: String },
+    #[error("{0}, in uri")]
+    Uri(InvalidUri),
     #[error(transparent)]
     Credentials(#[from] CredentialSettingsError),
     #[error("{0}, in ca-file")]
@@ -275,6 +279,9 @@ impl Settings {
     ///
     /// A value that cannot be read, or values that do not go together.
     pub fn plan(&self) -> Result<Plan, SettingsError> {
+        if let Some(error) = &self.invalid_uri {
+            return Err(SettingsError::Uri(error.clone()));
+        }
         let stream = Stream::parse(self.stream.as_deref().unwrap_or_default())?;
         let start = self.start()?;
         let end = time("end-timestamp", self.end_timestamp.as_deref())?;

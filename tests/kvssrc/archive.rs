@@ -118,7 +118,21 @@ fn the_edges_are_exact() {
         // Presentation time is the distance from the start.
         assert_eq!(outcome.pts_ms()[0], u64::from(first.1) * 500 + first.0 * 2000 - from, "{from} to {to}");
     }
-    assert!(run(&range(&emulator, 70_000, 80_000), AUDIO).ok().frames.is_empty());
+}
+
+#[test]
+fn a_range_in_which_nothing_is_stored_is_a_warning() {
+    let emulator = serve(Emulator::builder(), 30);
+    for (from, to, warnings) in [(70_000, 80_000, 1), (0, 1, 0)] {
+        let outcome = run(&range(&emulator, from, to), AUDIO).ok();
+        assert_eq!((outcome.frames.is_empty(), outcome.warnings.len()), (warnings > 0, warnings));
+        for (warning, debug) in &outcome.warnings {
+            assert!(
+                warning.to_string().contains("nothing stored") && debug.contains("retention"),
+                "{warning}: {debug}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -161,6 +161,7 @@ impl Drop for Pipeline {
 }
 
 /// Runs `DESCRIPTION ! appsink`, whose sink takes only `caps`, until the end of the stream or an error.
+#[must_use = "it may have failed"]
 pub fn run(description: &str, caps: &str) -> Outcome {
     let pipeline = Pipeline::new(&format!("{description} ! appsink name=sink sync=false"));
     let sink = pipeline.sink(caps);
@@ -229,6 +230,7 @@ fn frame(sample: &gst::Sample) -> Frame {
 }
 
 /// Runs a description to its end, with no one looking at its buffers.
+#[must_use = "it may have failed"]
 pub fn run_to_end(description: &str) -> Outcome {
     let pipeline = Pipeline::new(description);
     let outcome = Mutex::new(Outcome::default());

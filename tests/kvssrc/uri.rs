@@ -1,10 +1,12 @@
 //! `kvs://` URIs, in GStreamer's own players and by its own rules.
 
 use gst::prelude::*;
-use kvs_emulator::Emulator;
+use kvs_emulator::{Emulator, Operation};
 
 use super::body::{Fragment, body};
-use super::support::{STREAM, command, emulator, emulator_with_body, emulator_with_capture, init, printed, run_to_end};
+use super::support::{
+    STREAM, command, emulator, emulator_with_body, emulator_with_capture, init, printed, run, run_to_end,
+};
 
 /// An emulator with ten seconds of pictures.
 fn pictures() -> Option<Emulator> {
@@ -74,7 +76,29 @@ fn a_uri_on_a_launch_line_leaves_other_properties_alone() {
     let keys = format!("access-key={} secret-key={}", emulator.access_key(), emulator.secret_key());
     run_to_end(&format!(
         "kvssrc aws-region={region} endpoint-url={url} {keys} uri=\"kvs://{STREAM}?{RANGE}\" ! fakesink"
-    ));
+    ))
+    .ok();
+    assert_eq!(emulator.requests().last().unwrap().operation, Operation::GetMedia);
+}
+
+/// The property cannot refuse a value: whoever starts the element is told.
+#[test]
+fn a_uri_on_a_launch_line_that_is_wrong_is_an_error() {
+    let emulator = emulator_with_body(body(&[Fragment::audio(0, 10)]));
+    for (key, says) in [("strat=earliest", "strat"), ("secret-key=hush", "secret-key"), ("latency=soon", "soon")] {
+        let source = format!("kvssrc stream={STREAM} aws-region=x uri=\"kvs://{STREAM}?{key}\"");
+        let text = run(&source, "ANY").failed(gst::ResourceError::Settings);
+        assert!(text.contains(says) && !text.contains("hush"), "{text}");
+    }
+    assert!(emulator.requests().is_empty());
+
+    let source = gst::ElementFactory::make("kvssrc").property("uri", "kvs://?").build().unwrap();
+    assert!(source.set_state(gst::State::Paused).is_err());
+    source.set_state(gst::State::Null).unwrap();
+    source.set_property("uri", format!("kvs://{STREAM}?{RANGE}"));
+    source.set_property("endpoint-url", emulator.url());
+    assert!(source.set_state(gst::State::Paused).is_ok());
+    source.set_state(gst::State::Null).unwrap();
 }
 
 #[test]

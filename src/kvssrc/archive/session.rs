@@ -80,7 +80,8 @@ impl Session {
         let board = board.in_bulk(position.segment == range.whole().segment);
         let board = Arc::new(if position.is_backward() { board.backward() } else { board });
         let (account, told) = Account::new(Arc::clone(reporter.statistics()));
-        let attempts = || Attempts::new(range.plan.patience.for_failures(true), account.clone());
+        let has_end = range.goes_on.is_none() || range.plan.range.end.is_some();
+        let attempts = || Attempts::new(range.plan.patience.for_failures(has_end), account.clone());
         reporter.archive(0, 0, 0);
         let (position, steps) = as_it_is(range, position);
         let (listing, selection) = course(range, &position);
@@ -243,6 +244,10 @@ impl Session {
                 }
                 let (delivered, missing) = (self.delivered, self.missing);
                 self.count();
+                let is_all = self.range.goes_on.is_none() && self.position.segment == self.range.whole().segment;
+                if is_all && self.board.listed() == 0 {
+                    self.notices.push_back(Notice::Nothing);
+                }
                 self.notices.push_back(Notice::Archive { listed: self.board.listed(), delivered, missing });
                 self.ended = true;
             }

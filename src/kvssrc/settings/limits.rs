@@ -85,7 +85,7 @@ impl Limits {
                 .nick("Retry timeout")
                 .blurb(
                     "How long failing calls are tried again before the last error ends the stream, in ms (0 = not at \
-                     all, -1 = for ever without end-timestamp, else 5 minutes)",
+                     all, -1 = for ever without end-timestamp, 5 minutes with it and on demand)",
                 )
                 .minimum(-1)
                 .default_value(default.retry_timeout)

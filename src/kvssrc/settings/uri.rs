@@ -1,10 +1,13 @@
 //! A stream and what is asked of it as one URI: `kvs://STREAM?key=value&…`, or `kvs:ARN?key=value&…`.
 
+use std::borrow::Cow;
+
 use gst::glib;
 use gst::prelude::*;
 
 use super::Settings;
 use crate::aws::{InvalidStream, Stream};
+use crate::fragment::UnixTime;
 
 /// The URIs' scheme.
 pub const PROTOCOL: &str = "kvs";
@@ -16,7 +19,7 @@ const SHORT: [(&str, &str); 3] = [("region", "aws-region"), ("start", "start-tim
 const NO_KEY: [&str; 3] = ["uri", "stream", "stream-name"];
 
 /// A URI that says nothing to kvssrc. None of these shows a secret.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum InvalidUri {
     #[error("a URI of a Kinesis Video stream reads kvs://STREAM?key=value or kvs:ARN?key=value")]
     Form,
@@ -26,7 +29,9 @@ pub enum InvalidUri {
     Secret(&'static str),
     #[error("a URI is no place for a secret: nothing may stand before the stream's name")]
     UserInfo,
-    #[error("`{0}` is no key of a kvs URI: those are the properties of kvssrc, and region, start and end")]
+    #[error(
+        "`{0}` is no key of a kvs URI: those are what can be set of kvssrc's properties, and region, start and end"
+    )]
     Key(String),
     #[error("`{value}` is no value of {key}")]
     Value { key: &'static str, value: String },
@@ -38,7 +43,7 @@ pub(super) fn property() -> glib::ParamSpec {
         .nick("URI")
         .blurb(
             "The stream and what is asked of it: kvs://STREAM?key=value or kvs:ARN?key=value, with a key for each \
-             property that is no secret, and region, start and end for short",
+             property that can be set and is no secret, and region, start and end for short",
         )
         .mutable_ready()
         .build()
@@ -94,6 +99,7 @@ impl Settings {
             if !property.flags().contains(glib::ParamFlags::READABLE) {
                 return Err(InvalidUri::Secret(name));
             }
+            let value = if name.ends_with("-timestamp") { with_zone(value) } else { value };
             let invalid = || InvalidUri::Value { key: name, value: value.to_string() };
             let value = value_of(property, &value).ok_or_else(invalid)?;
             if !settings.set(name, &value) {
@@ -102,9 +108,22 @@ impl Settings {
             settings.from_uri.push(name);
         }
         settings.stream = Some(stream.to_owned());
+        settings.invalid_uri = None;
         settings.credentials.forget();
         *self = settings;
         Ok(())
+    }
+
+    /// Sets what a URI says; `None` is none. What is wrong with it is also told by [`plan`](Self::plan), until another one
+    /// is set.
+    ///
+    /// # Errors
+    ///
+    /// As [`set_uri`](Self::set_uri).
+    pub fn set_uri_property(&mut self, uri: Option<&str>) -> Result<(), InvalidUri> {
+        let set = uri.map_or(Ok(()), |uri| self.set_uri(uri));
+        self.invalid_uri = set.as_ref().err().cloned();
+        set
     }
 
     /// The value of a property as a URI spells it; `None` where it is the default.
@@ -156,6 +175,12 @@ fn value_of(property: &glib::ParamSpec, text: &str) -> Option<glib::Value> {
     glib::Value::deserialize_with_pspec(text, property).ok()
 }
 
+/// A time as it was written: in a query, the + before an offset from UTC reads as a space.
+fn with_zone(time: Cow<'_, str>) -> Cow<'_, str> {
+    let meant = time.rsplit_once(' ').map(|(before, offset)| format!("{before}+{offset}"));
+    meant.filter(|meant| meant.parse::<UnixTime>().is_ok()).map_or(time, Cow::Owned)
+}
+
 /// The properties that have a key and a value to show.
 fn keyed() -> impl Iterator<Item = &'static glib::ParamSpec> {
     let shown = |property: &&glib::ParamSpec| {
@@ -198,6 +223,8 @@ mod tests {
              &is-live=true&start-selector=server-timestamp&profile=caf%C3%A9&retry-timeout=-1&timestamp-mode=contiguous",
         );
         let settings = settings.unwrap();
+        let as_written = set("kvs://demo?start=2026-01-05T10:00:00+01:00").unwrap();
+        assert_eq!(as_written.start_timestamp, settings.start_timestamp);
         let text = |name: &str| settings.get(name).unwrap().get::<Option<String>>().unwrap().unwrap_or_default();
         assert_eq!(text("aws-region"), "eu-west-1");
         assert_eq!(text("start-timestamp"), "2026-01-05T10:00:00+01:00");
