@@ -104,10 +104,15 @@ impl Link {
     /// Something new came: whatever fails from now on fails for the first time.
     pub fn progressed(&mut self) {
         if self.attempt > 1 || self.failing_since.is_some() {
-            self.delays = delays();
-            self.failing_since = None;
+            self.stood();
         }
         self.attempt = 0;
+    }
+
+    /// A connection ended as it should, though it may have brought nothing: the service is there.
+    pub fn stood(&mut self) {
+        self.delays = delays();
+        self.failing_since = None;
     }
 
     /// Begins a new connection after a delay; how long that is.

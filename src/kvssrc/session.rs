@@ -52,6 +52,12 @@ pub struct Session {
     connected: bool,
     /// The last connection ended well.
     ended_well: bool,
+    /// Something new has come since the last wait.
+    fresh: bool,
+    /// A fragment has brought something on the connection at hand, and is not whole.
+    under_way: bool,
+    /// The connection at hand begins with what a cut fragment has brought already.
+    repeating: bool,
     /// Since when nothing new has come, though the service was there and somebody waited.
     idle_since: Instant,
     /// When the wait before this one ended.
@@ -134,6 +140,9 @@ impl Session {
             anything: false,
             connected: false,
             ended_well: false,
+            fresh: false,
+            under_way: false,
+            repeating: false,
             idle_since: Instant::now(),
             waited_until: Instant::now(),
         })
@@ -188,6 +197,8 @@ impl Session {
                     }
                 }
                 Ok(Some(Output::Block(block))) => {
+                    self.fresh = true;
+                    self.under_way = true;
                     if !self.progressed {
                         self.progress();
                     }
@@ -202,6 +213,7 @@ impl Session {
                     }
                 }
                 Ok(Some(Output::End(end))) => {
+                    self.under_way = false;
                     if let Some(watch) = &self.watch {
                         watch.end(&end, self.frames.captured_until());
                     }
@@ -244,12 +256,15 @@ impl Session {
     ///
     /// The connection failed in a way that no other connection would mend.
     pub async fn receive(&mut self, base_time: u64) -> Result<(), Error> {
-        // Time in which nobody waited, as while the pipeline was paused, is no time in which nothing came.
-        self.idle_since += self.waited_until.elapsed();
-        self.waited_until = Instant::now();
-        // Nor is time in which the service was not there; the read timeout watches over that.
-        let idle = self.idle_timeout().filter(|_| self.connected).map(|timeout| self.idle_since + timeout);
-        let event = self.link.next(idle).await;
+        let now = Instant::now();
+        if std::mem::take(&mut self.fresh) {
+            self.idle_since = now;
+        } else {
+            // Time in which nobody waited, as while the pipeline was paused, is no time in which nothing came.
+            self.idle_since += now.saturating_duration_since(self.waited_until);
+        }
+        self.waited_until = now;
+        let event = self.link.next(self.idle_at()).await;
         self.waited_until = Instant::now();
         match event {
             Event::Connecting(attempt) => self.notices.push_back(Notice::Connecting { attempt }),
@@ -267,6 +282,7 @@ impl Session {
             }
             Event::Bytes(bytes, arrival) => {
                 self.reporter.received(bytes.len());
+                self.fresh |= self.under_way || self.repeating;
                 if let Some(aws::Arrival { time, waited }) = arrival {
                     // What came before the clock was started anew, as by a pause, came before running time 0.
                     let running_time = 0_i64.saturating_add_unsigned(time).saturating_sub_unsigned(base_time);
@@ -286,6 +302,14 @@ impl Session {
         self.reporter.close(error, self.frames.duplicates())
     }
 
+    /// When the stream ends for want of anything new.
+    fn idle_at(&self) -> Option<Instant> {
+        // Time in which the service is not there is not counted, nor a fragment that falls silent half-way, unless that was
+        // asked for: the read timeout watches over these.
+        let counts = self.connected && (!self.under_way || self.patience.idle.is_some());
+        self.idle_timeout().filter(|_| counts).map(|timeout| self.idle_since + timeout)
+    }
+
     /// How long nothing new may come before that is the end.
     fn idle_timeout(&self) -> Option<Duration> {
         self.patience.idle.or_else(|| self.end_is_past().then_some(IDLE_IN_THE_PAST))
@@ -298,15 +322,18 @@ impl Session {
     fn progress(&mut self) {
         self.progressed = true;
         self.anything = true;
-        self.idle_since = Instant::now();
+        self.fresh = true;
+        self.under_way = true;
         self.link.progressed();
     }
 
     /// A connection is over: prepares the next one; whether that is the end of the stream instead.
     fn over(&mut self, failure: Failure) -> Result<bool, Error> {
         let progressed = std::mem::take(&mut self.progressed);
-        self.connected = false;
+        let was_connected = std::mem::take(&mut self.connected);
+        let was_under_way = std::mem::take(&mut self.under_way);
         let point = self.frames.resume_point();
+        self.repeating = point.partial.is_some();
         let resumable = point.whole.is_some() || point.partial.is_some();
         let cut = self.frames.finish().err();
 
@@ -332,9 +359,11 @@ impl Session {
                 Failure::Body(error) => Err(error.into()),
             };
         }
-        let ends_well = matches!(failure, Failure::Clean) && cut.is_none();
+        // Between two fragments a camera may be silent, which is no failure.
+        let is_silent = matches!(failure, Failure::Call(aws::Error::Silent { .. })) && was_connected && !was_under_way;
+        let ends_well = (is_silent || matches!(failure, Failure::Clean)) && cut.is_none();
         let ended_well = std::mem::replace(&mut self.ended_well, ends_well);
-        if ends_well && ended_well && !progressed && self.end_is_past() {
+        if ends_well && !is_silent && ended_well && !progressed && self.end_is_past() {
             // Nothing was behind what the connection before had brought.
             return Ok(true);
         }
@@ -346,6 +375,9 @@ impl Session {
             Failure::Call(error) => error.recovery(),
             Failure::Body(error) => recovery_of(error),
         };
+        if ends_well {
+            self.link.stood();
+        }
         let mut after_loss = false;
         let mut pace = match (progressed, ends_well) {
             (true, _) => Pace::AtOnce,

@@ -29,6 +29,7 @@ mod relay;
 mod secrets;
 mod seek;
 mod shutdown;
+mod silence;
 mod statistics;
 mod support;
 mod time;
