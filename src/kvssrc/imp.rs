@@ -123,6 +123,13 @@ impl ObjectImpl for KvsSrc {
         self.obj().set_format(gst::Format::Time);
         // Frames come in decoding order: one behind the end of a segment may be followed by others before it.
         self.obj().set_automatic_eos(false);
+        let element = self.obj().downgrade();
+        self.obj().src_pad().add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+            if let (Some(element), Some(gst::PadProbeData::Event(event))) = (element.upgrade(), &mut info.data) {
+                element.imp().seeks.mark(event);
+            }
+            gst::PadProbeReturn::Ok
+        });
     }
 }
 
@@ -139,6 +146,9 @@ impl ElementImpl for KvsSrc {
     }
 
     fn send_event(&self, event: gst::Event) -> bool {
+        if self.refuses(&event) {
+            return false;
+        }
         let seekable = self.seekable_until().is_some();
         self.seeks.during(&event.clone(), seekable, || self.parent_send_event(event))
     }
@@ -207,6 +217,7 @@ impl BaseSrcImpl for KvsSrc {
                 State::Started(Box::new(plan))
             }
         };
+        self.seeks.forget();
         *lock(&self.state) = state;
         Ok(())
     }
@@ -272,6 +283,9 @@ impl BaseSrcImpl for KvsSrc {
     }
 
     fn event(&self, event: &gst::Event) -> bool {
+        if self.refuses(event) {
+            return false;
+        }
         self.seeks.during(event, self.seekable_until().is_some(), || self.parent_event(event))
     }
 
@@ -365,7 +379,14 @@ impl KvsSrc {
                     let format = caps.structure(0).map(|structure| structure.name().as_str()).unwrap_or_default();
                     gst::info!(CAT, imp = self, "Pushing {format}");
                     gst::debug!(CAT, imp = self, "The caps are {caps}");
-                    self.obj().set_caps(&caps).map_err(|_| Error::Refused(caps))?;
+                    if self.obj().set_caps(&caps).is_err() {
+                        // A seek flushes the pad before it asks to be waited for.
+                        if self.obj().src_pad().pad_flags().contains(gst::PadFlags::FLUSHING) {
+                            session.put_back_caps(caps);
+                            return Err(Stop::Flushing);
+                        }
+                        return Err(Error::Refused(caps).into());
+                    }
                 }
                 Step::Negotiate(fragment) => self.negotiate_fragment(session, &fragment)?,
                 Step::Notice(notice) => self.tell(&notice),

@@ -67,6 +67,14 @@ impl Reading {
         }
     }
 
+    /// These did not go out either.
+    pub fn put_back_caps(&mut self, caps: gst::Caps) {
+        match self {
+            Self::Live(session) => session.put_back_caps(caps),
+            Self::OnDemand(session) => session.put_back_caps(caps),
+        }
+    }
+
     /// What went out last ended there, in time of the segment it went out in.
     pub fn passed(&mut self, position: impl FnOnce() -> Option<gst::ClockTime>) {
         if let Self::OnDemand(session) = self {

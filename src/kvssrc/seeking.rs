@@ -47,9 +47,22 @@ impl KvsSrc {
         };
         drop(state);
         // Dropped outside of the lock: this ends its connections.
-        drop(before);
+        if let State::Reading(mut reading) = before {
+            reading.close(None).for_each(|notice| self.tell(&notice));
+        }
+        self.seeks.done(seek.as_deref());
         self.statistics.sought();
         true
+    }
+
+    /// Whether the event is a seek that cannot be done: the base class would find that out when it has flushed, or wait
+    /// for the streaming thread to do so. One that comes before the pad is active is kept for later.
+    pub(super) fn refuses(&self, event: &gst::Event) -> bool {
+        let gst::EventView::Seek(seek) = event.view() else { return false };
+        let (_, _, start_type, start, stop_type, stop) = seek.get();
+        let both_set = start_type == gst::SeekType::Set && stop_type == gst::SeekType::Set;
+        let is_reversed = both_set && stop.value() >= 0 && start.value() > stop.value();
+        self.obj().src_pad().is_active() && (is_reversed || self.seekable_until().is_none())
     }
 
     /// Up to where one can seek, in stream time.

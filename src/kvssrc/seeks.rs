@@ -12,6 +12,8 @@ use tokio::sync::watch;
 #[derive(Debug)]
 pub struct Seeks {
     at_hand: Mutex<Vec<Seek>>,
+    /// That of the last seek that was done: segments that come of it bear it, also those that the base class numbers anew.
+    seqnum: Mutex<Option<gst::Seqnum>>,
     /// How many wait for the streaming thread.
     waiting: watch::Sender<usize>,
 }
@@ -25,7 +27,7 @@ struct Seek {
 
 impl Default for Seeks {
     fn default() -> Self {
-        Self { at_hand: Mutex::default(), waiting: watch::Sender::new(0) }
+        Self { at_hand: Mutex::default(), seqnum: Mutex::default(), waiting: watch::Sender::new(0) }
     }
 }
 
@@ -56,6 +58,26 @@ impl Seeks {
         })
     }
 
+    /// This one has been done; `None`: that of the start.
+    pub fn done(&self, seek: Option<&gst::event::Seek>) {
+        *lock(&self.seqnum) = seek.map(|seek| seek.seqnum());
+    }
+
+    /// None has been done.
+    pub fn forget(&self) {
+        *lock(&self.seqnum) = None;
+    }
+
+    /// Marks a segment as what came of the last seek.
+    pub fn mark(&self, event: &mut gst::Event) {
+        if event.type_() == gst::EventType::Segment
+            && let Some(seqnum) = *lock(&self.seqnum)
+            && event.seqnum() != seqnum
+        {
+            event.make_mut().set_seqnum(seqnum);
+        }
+    }
+
     /// Until a seek waits for the streaming thread.
     pub async fn wait(&self) {
         // Fails only where the sender is gone.
@@ -63,16 +85,16 @@ impl Seeks {
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut Vec<Seek>) -> T) -> T {
-        let mut seeks = self.lock();
+        let mut seeks = lock(&self.at_hand);
         let changed = change(&mut seeks);
         self.waiting.send_replace(seeks.iter().filter(|seek| seek.waits).count());
         changed
     }
+}
 
-    /// What a thread that panicked left behind is still whole here: every write adds, removes or marks one.
-    fn lock(&self) -> MutexGuard<'_, Vec<Seek>> {
-        self.at_hand.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// What a thread that panicked left behind is still whole here: every write adds, removes or marks one.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod bounds;
 mod chain;
 mod changes;
 mod checkpoint;
+mod contract;
 mod credentials;
 mod devices;
 mod dvr;

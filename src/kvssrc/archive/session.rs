@@ -187,6 +187,12 @@ impl Session {
         buffers.into_iter().rev().for_each(|buffer| self.queue.push_front(Item::Buffer(buffer)));
     }
 
+    /// These are what goes out next.
+    pub fn put_back_caps(&mut self, caps: gst::Caps) {
+        self.run_is_whole = true;
+        self.queue.push_front(Item::Caps(caps));
+    }
+
     /// Goes on with a fragment whose header is new, in a format that `downstream` takes.
     ///
     /// # Errors
