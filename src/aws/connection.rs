@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use super::credentials::Used;
 use super::http::READ_AHEAD;
 use super::service::Service;
 use super::{Error, Request, Stage, StartSelector};
@@ -148,10 +149,13 @@ impl Reading {
             // Nobody listens any more where the connection was dropped.
             let _ = self.sender.send(Ok(Received::Began(stage)));
         };
-        let mut body = match open(request, service, &tell).await {
-            Err(error) if error.is_outdated_credentials() && service.credentials().renew().await => {
-                open(request, service, &tell).await?
-            }
+        let used = Used::default();
+        let mut body = match open(request, service, &used, &tell).await {
+            Err(error) if error.is_outdated_credentials() => match service.credentials().renew(&used).await {
+                Ok(true) => open(request, service, &used, &tell).await?,
+                Ok(false) => return Err(error),
+                Err(unrenewed) => return Err(unrenewed),
+            },
             opened => opened?,
         };
         if self.sender.send(Ok(Received::Opened)).is_err() {
@@ -200,9 +204,14 @@ impl Reading {
 }
 
 /// Begins the body; a data endpoint that fails is asked for again by the next call.
-async fn open(request: &Request, service: &Service, tell: &(dyn Fn(Stage) + Sync)) -> Result<ByteStream, Error> {
+async fn open(
+    request: &Request,
+    service: &Service,
+    used: &Used,
+    tell: &(dyn Fn(Stage) + Sync),
+) -> Result<ByteStream, Error> {
     let limit = request.read_timeout;
-    let endpoint = service.endpoint(request, ApiName::GetMedia, tell);
+    let endpoint = service.endpoint(request, ApiName::GetMedia, used, tell);
     let (config, endpoint) = within(limit, "GetDataEndpoint", endpoint).await?;
     tell(Stage::Connection);
     let config = media::config::Builder::from(&config).endpoint_url(&*endpoint).build();

@@ -75,9 +75,10 @@ impl Refreshing {
         self.0.held().as_ref()?.credentials.expiry()
     }
 
-    /// Lets go of what is held, because the service does not take it any more.
-    pub fn forget(&self) {
-        *self.0.held() = None;
+    /// Fetches others at once, because the service does not take what is held; that stays where none come.
+    pub async fn replace(&self) -> provider::Result {
+        let _fetching = self.0.fetching.lock().await;
+        self.0.fetch().await
     }
 
     /// Fetches again what is held once it has aged, for whoever makes no calls meanwhile. With many at once, one fetches.
@@ -324,11 +325,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_forgotten_is_fetched() {
+    async fn what_is_replaced_is_fetched() {
         let script = Script::default();
-        let refreshing = script.refreshing([keys("first", None), keys("second", None)]);
+        let refreshing = script.refreshing([keys("first", None), Err("down"), keys("second", None)]);
         assert_eq!(name(&refreshing).await, "first");
-        refreshing.forget();
+        assert!(refreshing.replace().await.is_err());
+        assert_eq!(name(&refreshing).await, "first");
+        assert!(refreshing.replace().await.is_ok());
         assert_eq!(name(&refreshing).await, "second");
     }
 
