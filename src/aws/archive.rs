@@ -12,6 +12,7 @@ use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::connection::within;
+use super::credentials::Used;
 use super::service::Service;
 use super::{Error, Request, ServiceErrorKind, Stage};
 use crate::fragment::{Clock, FragmentNumber, Listed};
@@ -60,9 +61,13 @@ impl Archive {
     ///
     /// The call failed.
     pub async fn list(&self, clock: Clock, start: i64, end: i64, next: Option<String>) -> Result<Page, Error> {
-        match self.try_list(clock, start, end, next.clone()).await {
-            Err(error) if self.renews(&error).await => self.try_list(clock, start, end, next).await,
-            result => result,
+        let used = Used::default();
+        match self.try_list(clock, start, end, next.clone(), &used).await {
+            Err(error) => {
+                self.renewed(error, &used).await?;
+                self.try_list(clock, start, end, next, &used).await
+            }
+            page => page,
         }
     }
 
@@ -72,27 +77,42 @@ impl Archive {
     ///
     /// The call failed.
     pub async fn get(&self, numbers: &[FragmentNumber]) -> Result<Body, Error> {
-        match self.try_get(numbers).await {
-            Err(error) if self.renews(&error).await => self.try_get(numbers).await,
-            result => result,
+        let used = Used::default();
+        match self.try_get(numbers, &used).await {
+            Err(error) => {
+                self.renewed(error, &used).await?;
+                self.try_get(numbers, &used).await
+            }
+            body => body,
         }
     }
 
-    /// Whether a call that failed so is to be made once more, with fresh credentials.
-    async fn renews(&self, error: &Error) -> bool {
-        error.is_outdated_credentials() && self.service.credentials().renew().await
+    /// Whether a call that failed so is to be made once more, with other credentials; what it failed of else.
+    async fn renewed(&self, error: Error, used: &Used) -> Result<(), Error> {
+        if error.is_outdated_credentials() && self.service.credentials().renew(used).await? {
+            Ok(())
+        } else {
+            Err(error)
+        }
     }
 
-    async fn client(&self, operation: ApiName) -> Result<(archived::Client, Arc<str>), Error> {
-        let endpoint = self.service.endpoint(&self.request, operation, &untold);
+    async fn client(&self, operation: ApiName, used: &Used) -> Result<(archived::Client, Arc<str>), Error> {
+        let endpoint = self.service.endpoint(&self.request, operation, used, &untold);
         let (config, endpoint) = within(self.request.read_timeout, "GetDataEndpoint", endpoint).await?;
         let config = archived::config::Builder::from(&config);
         let config = config.endpoint_url(&*endpoint).retry_classifier(RetriesElsewhere).build();
         Ok((archived::Client::from_conf(config), endpoint))
     }
 
-    async fn try_list(&self, clock: Clock, start: i64, end: i64, next: Option<String>) -> Result<Page, Error> {
-        let (client, endpoint) = self.client(ApiName::ListFragments).await?;
+    async fn try_list(
+        &self,
+        clock: Clock,
+        start: i64,
+        end: i64,
+        next: Option<String>,
+        used: &Used,
+    ) -> Result<Page, Error> {
+        let (client, endpoint) = self.client(ApiName::ListFragments, used).await?;
         let selector = fragment_selector(clock, start, end)?;
         self.service.listing.call().await;
         let call = client
@@ -116,8 +136,8 @@ impl Archive {
         }
     }
 
-    async fn try_get(&self, numbers: &[FragmentNumber]) -> Result<Body, Error> {
-        let (client, endpoint) = self.client(ApiName::GetMediaForFragmentList).await?;
+    async fn try_get(&self, numbers: &[FragmentNumber], used: &Used) -> Result<Body, Error> {
+        let (client, endpoint) = self.client(ApiName::GetMediaForFragmentList, used).await?;
         let place = self.service.fetching.connect().await;
         self.service.fetching.call().await;
         let call = client

@@ -11,15 +11,15 @@ use aws_credential_types::provider::ProvideCredentials;
 
 use super::credentials::explain;
 use super::error::chain;
-use super::{Error, Request, http};
+use super::{Credentials, Error, Request, http};
 
-/// Loads region and credentials. The request's endpoint is not in it: it is Kinesis Video's alone, and the clients that
+/// Loads region and credentials, which may be another's that are equal to the request's. The request's endpoint is not in it: it is Kinesis Video's alone, and the clients that
 /// fetch credentials are made of the same configuration.
 ///
 /// # Errors
 ///
 /// No region is set anywhere, or TLS cannot be done.
-pub(super) async fn load(request: &Request) -> Result<SdkConfig, Error> {
+pub(super) async fn load(request: &Request, credentials: &Credentials) -> Result<SdkConfig, Error> {
     let http_client =
         http::client(request.authorities.as_ref()).map_err(|error| Error::Tls { reason: error.to_string() })?;
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
@@ -34,14 +34,14 @@ pub(super) async fn load(request: &Request) -> Result<SdkConfig, Error> {
     if let Some(region) = request.region.as_deref().or(request.stream.region()) {
         loader = loader.region(Region::new(region.to_owned()));
     }
-    if let Some(profile) = request.credentials.profile() {
+    if let Some(profile) = credentials.profile() {
         loader = loader.profile_name(profile);
     }
     let config = loader.load().await;
     if config.region().is_none() {
         return Err(Error::NoRegion);
     }
-    let provider = request.credentials.provider(&config).await;
+    let provider = credentials.provider(&config).await;
     // What is fetched is kept by the credentials themselves, and longer than a connection.
     Ok(config.into_builder().credentials_provider(provider).identity_cache(IdentityCache::no_cache()).build())
 }
@@ -62,23 +62,12 @@ pub(super) async fn fetch_credentials(config: &SdkConfig) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aws::{Credentials, StartSelector, Stream};
 
     /// The SDK gives up on bodies that are silent for some seconds, which a test would have to wait for.
     #[tokio::test]
     async fn a_silent_body_is_no_stalled_stream() {
-        let request = Request {
-            stream: Stream::Name("demo".into()),
-            start: StartSelector::Now,
-            region: Some("us-west-2".into()),
-            endpoint_url: None,
-            credentials: Credentials::default(),
-            authorities: None,
-            connect_timeout: Duration::from_secs(1),
-            read_timeout: Duration::from_secs(1),
-            max_buffered_bytes: 1,
-        };
-        let config = load(&request).await.unwrap();
+        let request = Request::of_test("http://127.0.0.1:1", Credentials::default());
+        let config = load(&request, &request.credentials).await.unwrap();
         assert!(!config.stalled_stream_protection().unwrap().is_enabled());
         assert_eq!(config.timeout_config().unwrap().read_timeout(), None);
     }

@@ -9,10 +9,11 @@ use bytes::Bytes;
 use media::primitives::ByteStream;
 use media::types::StartSelectorType;
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use super::credentials::Used;
 use super::http::READ_AHEAD;
 use super::service::Service;
 use super::{Error, Request, Stage, StartSelector};
@@ -50,9 +51,7 @@ impl Consumer {
         // What the transport holds counts too.
         let held = usize::try_from(READ_AHEAD).unwrap_or(usize::MAX);
         let limit = request.max_buffered_bytes.saturating_sub(held).clamp(1, Semaphore::MAX_PERMITS);
-        let room = Arc::new(Semaphore::new(limit));
-        let (sender, received) = mpsc::unbounded_channel();
-        let reading = Reading { sender, room: Arc::clone(&room), limit, clock: self.clock.clone() };
+        let (reading, connected) = channel(limit, self.clock.clone());
         let service = Arc::clone(&self.service);
         let task = self.runtime.spawn(async move {
             if let Err(error) = reading.run(&request, &service).await {
@@ -60,8 +59,17 @@ impl Consumer {
                 let _ = reading.sender.send(Err(error));
             }
         });
-        Connection { received, room, limit, taken: 0, task: task.abort_handle() }
+        connected(task.abort_handle())
     }
+}
+
+/// Both sides of a connection, whose task comes last.
+fn channel(limit: usize, clock: Option<ArrivalClock>) -> (Reading, impl FnOnce(AbortHandle) -> Connection) {
+    let room = Arc::new(Semaphore::new(limit));
+    let (sender, received) = mpsc::unbounded_channel();
+    let (unrenewed, told) = watch::channel(None);
+    let reading = Reading { sender, unrenewed, room: Arc::clone(&room), limit, clock };
+    (reading, move |task| Connection { received, unrenewed: told, room, limit, taken: 0, task })
 }
 
 /// A GetMedia call, from its resolving to its last byte, made on a task of its own. Dropped, it is over at once,
@@ -69,6 +77,7 @@ impl Consumer {
 #[derive(Debug)]
 pub struct Connection {
     received: mpsc::UnboundedReceiver<Result<Received, Error>>,
+    unrenewed: watch::Receiver<Option<Unrenewed>>,
     room: Arc<Semaphore>,
     limit: usize,
     /// How many bytes have been taken that there is not yet room for again.
@@ -83,10 +92,18 @@ pub enum Received {
     Began(Stage),
     /// The service has agreed: the body begins.
     Opened,
-    /// Credentials could not be renewed while the body goes on; when those that are held expire.
-    Unrenewed(Error, Option<UnixTime>),
+    /// Credentials could not be renewed while the body goes on; of several such failures the latest.
+    Unrenewed(Unrenewed),
     /// The next bytes of the body, and when they came, where that was asked for.
     Bytes(Bytes, Option<Arrival>),
+}
+
+/// Why credentials could not be renewed.
+#[derive(Clone, Debug)]
+pub struct Unrenewed {
+    pub error: Error,
+    /// When those that are held expire.
+    pub expiration: Option<UnixTime>,
 }
 
 /// When a piece of the body came.
@@ -105,11 +122,17 @@ impl Connection {
     ///
     /// Whatever ended the call before its end; nothing follows it.
     pub async fn next(&mut self) -> Option<Result<Received, Error>> {
+        if self.unrenewed.has_changed().unwrap_or(false) {
+            return self.unrenewed();
+        }
         let next = match self.received.try_recv() {
             Ok(next) => Some(next),
             Err(_) => {
                 self.make_room();
-                self.received.recv().await
+                tokio::select! {
+                    next = self.received.recv() => next,
+                    Ok(()) = self.unrenewed.changed() => return self.unrenewed(),
+                }
             }
         };
         if let Some(Ok(Received::Bytes(bytes, _))) = &next {
@@ -120,6 +143,10 @@ impl Connection {
             }
         }
         next
+    }
+
+    fn unrenewed(&mut self) -> Option<Result<Received, Error>> {
+        self.unrenewed.borrow_and_update().clone().map(|unrenewed| Ok(Received::Unrenewed(unrenewed)))
     }
 
     fn make_room(&mut self) {
@@ -136,6 +163,8 @@ impl Drop for Connection {
 /// The task's side of a connection.
 struct Reading {
     sender: mpsc::UnboundedSender<Result<Received, Error>>,
+    /// Only the latest is kept for a consumer who takes nothing, as one that is paused.
+    unrenewed: watch::Sender<Option<Unrenewed>>,
     /// A permit for each byte that may be read ahead, `limit` of them.
     room: Arc<Semaphore>,
     limit: usize,
@@ -148,10 +177,13 @@ impl Reading {
             // Nobody listens any more where the connection was dropped.
             let _ = self.sender.send(Ok(Received::Began(stage)));
         };
-        let mut body = match open(request, service, &tell).await {
-            Err(error) if error.is_outdated_credentials() && service.credentials().renew().await => {
-                open(request, service, &tell).await?
-            }
+        let used = Used::default();
+        let mut body = match open(request, service, &used, &tell).await {
+            Err(error) if error.is_outdated_credentials() => match service.credentials().renew(&used).await {
+                Ok(true) => open(request, service, &used, &tell).await?,
+                Ok(false) => return Err(error),
+                Err(unrenewed) => return Err(unrenewed),
+            },
             opened => opened?,
         };
         if self.sender.send(Ok(Received::Opened)).is_err() {
@@ -159,7 +191,7 @@ impl Reading {
         }
         let tell = |error, expiration: Option<SystemTime>| {
             let expiration = expiration.and_then(UnixTime::from_system_time);
-            let _ = self.sender.send(Ok(Received::Unrenewed(error, expiration)));
+            self.unrenewed.send_replace(Some(Unrenewed { error, expiration }));
         };
         tokio::select! {
             read = self.read(&mut body, request.read_timeout) => read,
@@ -200,9 +232,14 @@ impl Reading {
 }
 
 /// Begins the body; a data endpoint that fails is asked for again by the next call.
-async fn open(request: &Request, service: &Service, tell: &(dyn Fn(Stage) + Sync)) -> Result<ByteStream, Error> {
+async fn open(
+    request: &Request,
+    service: &Service,
+    used: &Used,
+    tell: &(dyn Fn(Stage) + Sync),
+) -> Result<ByteStream, Error> {
     let limit = request.read_timeout;
-    let endpoint = service.endpoint(request, ApiName::GetMedia, tell);
+    let endpoint = service.endpoint(request, ApiName::GetMedia, used, tell);
     let (config, endpoint) = within(limit, "GetDataEndpoint", endpoint).await?;
     tell(Stage::Connection);
     let config = media::config::Builder::from(&config).endpoint_url(&*endpoint).build();
@@ -258,4 +295,37 @@ fn start_selector(start: &StartSelector) -> Result<media::types::StartSelector, 
     }
     .build()
     .map_err(|error| Error::Request { operation: "GetMedia", reason: super::error::chain(&error) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn of_what_could_not_be_renewed_the_latest_is_told_beside_all_bytes() {
+        let (reading, connected) = channel(1, None);
+        let mut connection = connected(tokio::spawn(std::future::pending::<()>()).abort_handle());
+        let fail = |number: u64| {
+            let error = Error::NoCredentials { reason: number.to_string() };
+            reading.unrenewed.send_replace(Some(Unrenewed { error, expiration: None }));
+        };
+        let send = |bytes| reading.sender.send(Ok(Received::Bytes(Bytes::from_static(bytes), None))).unwrap();
+        send(b"a");
+        (0..1000).for_each(fail);
+        send(b"b");
+        let mut told = Vec::new();
+        for _ in 0..3 {
+            told.push(match connection.next().await.unwrap().unwrap() {
+                Received::Bytes(bytes, _) => String::from_utf8(bytes.to_vec()).unwrap(),
+                Received::Unrenewed(Unrenewed { error: Error::NoCredentials { reason }, .. }) => reason,
+                other => panic!("{other:?}"),
+            });
+        }
+        assert_eq!(told, ["999", "a", "b"]);
+        // Nothing is left; who waits hears of the next one.
+        let waiting = tokio::spawn(async move { connection.next().await });
+        tokio::task::yield_now().await;
+        fail(1000);
+        assert!(matches!(waiting.await.unwrap(), Some(Ok(Received::Unrenewed(_)))));
+    }
 }

@@ -38,7 +38,7 @@ pub struct StreamList {
 pub async fn list_streams(request: &Request) -> Result<StreamList, Error> {
     let limit = request.read_timeout;
     let silent = |_| Error::Silent { operation: "ListStreams", seconds: limit.as_secs_f64() };
-    let config = tokio::time::timeout(limit, config::load(request)).await.map_err(silent)??;
+    let config = tokio::time::timeout(limit, config::load(request, &request.credentials)).await.map_err(silent)??;
     let region = config.region().map(ToString::to_string).unwrap_or_default();
     let mut config = aws_sdk_kinesisvideo::config::Builder::from(&config);
     if let Some(endpoint_url) = &request.endpoint_url {

@@ -62,3 +62,21 @@ impl StartSelector {
         matches!(self, Self::ProducerTimestamp(_) | Self::ServerTimestamp(_))
     }
 }
+
+#[cfg(test)]
+impl Request {
+    /// What tests ask of a service at this URL.
+    pub(super) fn of_test(endpoint_url: &str, credentials: Credentials) -> Self {
+        Self {
+            stream: Stream::Name("demo".into()),
+            start: StartSelector::Now,
+            region: Some("us-west-2".into()),
+            endpoint_url: Some(endpoint_url.to_owned()),
+            credentials,
+            authorities: None,
+            connect_timeout: Duration::from_secs(5),
+            read_timeout: Duration::from_secs(60),
+            max_buffered_bytes: 1,
+        }
+    }
+}

@@ -10,6 +10,7 @@ use aws_sdk_kinesisvideo::types::ApiName;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::credentials::Used;
 use super::quota::Quota;
 use super::{Authorities, Credentials, Error, Request, Stage, Stream, config};
 
@@ -82,10 +83,12 @@ impl Service {
     }
 
     /// The configuration and an operation's endpoint, from memory where they are known; `tell` is told what is not.
+    /// Which credentials calls of this configuration are signed with is noted in `used`, also where this fails.
     pub async fn endpoint(
         &self,
         request: &Request,
         operation: ApiName,
+        used: &Used,
         tell: &(dyn Fn(Stage) + Sync),
     ) -> Result<(SdkConfig, Arc<str>), Error> {
         // Held while the service is asked, so that it is asked once.
@@ -96,7 +99,7 @@ impl Service {
         let config = match &known.config {
             Some(config) => config.clone(),
             None => {
-                let config = config::load(request).await?;
+                let config = config::load(request, self.credentials()).await?;
                 known.config = Some(config.clone());
                 config
             }
@@ -105,6 +108,13 @@ impl Service {
             config::fetch_credentials(&config).await?;
             known.credentials = true;
         }
+        let config = match config.credentials_provider() {
+            Some(provider) => {
+                let provider = used.note(provider);
+                config.into_builder().credentials_provider(provider).build()
+            }
+            None => config,
+        };
         let endpoint = known.endpoints.entry(operation.clone()).or_default();
         if let Some(url) = &endpoint.url {
             return Ok((config, Arc::clone(url)));
@@ -154,4 +164,27 @@ async fn data_endpoint(request: &Request, config: &SdkConfig, operation: ApiName
         .map_err(|error| Error::from_sdk("GetDataEndpoint", error))?
         .data_endpoint
         .ok_or(Error::NoDataEndpoint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aws::CredentialSource;
+
+    #[tokio::test]
+    async fn the_second_of_two_equal_elements_may_be_the_first_to_connect() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("credential");
+        std::fs::write(&path, "CREDENTIALS first hush").unwrap();
+        // Nobody listens there.
+        let request =
+            || Request::of_test("http://127.0.0.1:1", Credentials::new(CredentialSource::File(path.clone()), None));
+        let (first, second, used) = (request(), request(), Used::default());
+        let service = Service::of(&first);
+        assert!(Arc::ptr_eq(&service, &Service::of(&second)));
+        service.endpoint(&second, ApiName::GetMedia, &used, &|_| ()).await.unwrap_err();
+        assert!(!service.credentials().renew(&used).await.unwrap());
+        std::fs::write(&path, "CREDENTIALS second hush").unwrap();
+        assert!(service.credentials().renew(&used).await.unwrap());
+    }
 }

@@ -6,8 +6,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use tokio_retry2::strategy::{ExponentialFactorBackoff, jitter_with_bounds};
 
-use crate::aws::{self, Arrival, Connection, Consumer, Received, Stage, StartSelector};
-use crate::fragment::UnixTime;
+use crate::aws::{self, Arrival, Connection, Consumer, Received, Stage, StartSelector, Unrenewed};
 
 /// Back-off: full jitter below 100 ms, doubled with each failure, up to 30 s.
 const SHORTEST_DELAY_MS: u64 = 100;
@@ -35,8 +34,8 @@ pub enum Event {
     Began(Stage),
     /// The service has agreed to it.
     Connected,
-    /// Credentials could not be renewed; when those that are held expire.
-    Unrenewed(aws::Error, Option<UnixTime>),
+    /// Credentials could not be renewed.
+    Unrenewed(Unrenewed),
     /// Bytes, and when they came.
     Bytes(Bytes, Option<Arrival>),
     /// The connection is over: cleanly, or with an error.
@@ -91,7 +90,7 @@ impl Link {
                 match received {
                     Some(Ok(Received::Began(stage))) => Event::Began(stage),
                     Some(Ok(Received::Opened)) => Event::Connected,
-                    Some(Ok(Received::Unrenewed(error, expiration))) => Event::Unrenewed(error, expiration),
+                    Some(Ok(Received::Unrenewed(unrenewed))) => Event::Unrenewed(unrenewed),
                     Some(Ok(Received::Bytes(bytes, arrival))) => Event::Bytes(bytes, arrival),
                     Some(Err(error)) => self.over(Some(error)),
                     None => self.over(None),

@@ -14,7 +14,7 @@ use super::link::{Event, Link, Pace};
 use super::notice::Notice;
 use super::report::Reporter;
 use super::settings::{Live, Patience, Plan};
-use crate::aws::{self, ArrivalClock, Consumer, Recovery, StartSelector};
+use crate::aws::{self, ArrivalClock, Consumer, Recovery, StartSelector, Unrenewed};
 use crate::fragment::{self, Arrival, Fragment, FragmentNumber, FrameReader, Header, Output, UnixTime};
 use crate::output::{self, Item, Queue, TrackCaps, TrackSelector, Writer};
 
@@ -282,7 +282,7 @@ impl Session {
                 }
                 self.notices.push_back(Notice::Connected);
             }
-            Event::Unrenewed(error, expiration) => {
+            Event::Unrenewed(Unrenewed { error, expiration }) => {
                 self.notices.push_back(Notice::Unrenewed { reason: error.to_string(), expiration });
             }
             Event::Bytes(bytes, arrival) => {

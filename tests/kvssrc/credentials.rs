@@ -73,8 +73,14 @@ impl Viewer {
     }
 
     fn ending(&self) -> gst::Message {
+        self.ending_after(|| ())
+    }
+
+    /// The same, when this has been done while it plays.
+    fn ending_after(&self, meanwhile: impl FnOnce()) -> gst::Message {
         let bus = self.0.bus().unwrap();
         let _ = self.0.set_state(gst::State::Playing);
+        meanwhile();
         let types = [gst::MessageType::Eos, gst::MessageType::Error];
         let message = bus.timed_pop_filtered(PATIENCE, &types).expect("the pipeline hangs");
         self.0.set_state(gst::State::Null).unwrap();
@@ -309,6 +315,22 @@ fn credentials_that_the_service_takes_no_longer_are_replaced() {
     let error = viewer.fail();
     assert!(error.contains("AccessDeniedException"), "{error}");
     assert_eq!(server.issued().len(), 4);
+}
+
+#[test]
+fn a_refusal_does_not_end_a_stream_while_the_source_is_away() {
+    let emulator = emulator();
+    let server = CredentialServer::start(&emulator).unwrap();
+    let viewer = Viewer::new(&iot_source(&emulator, &server).replace("retry-timeout=0", ""));
+    viewer.watch();
+    emulator.revoke(&server.issued()[0]);
+    server.set_refusal(Some(Refusal::new(503, "", "Not now")));
+    let message = viewer.ending_after(|| {
+        wait_until("others are asked for", || server.requests().len() > 1);
+        server.set_refusal(None);
+    });
+    assert_eq!(message.type_(), gst::MessageType::Eos, "{message:?}");
+    assert_eq!(last_used(&emulator), server.issued()[1].access_key);
 }
 
 #[test]

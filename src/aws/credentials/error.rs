@@ -26,6 +26,9 @@ pub enum CredentialError {
     Unavailable { by: String, reason: String },
 }
 
+/// Who gives credentials where none of kvssrc's own sources is set.
+const FOUND: &str = "the source that the AWS SDK found";
+
 impl From<CredentialError> for CredentialsError {
     fn from(error: CredentialError) -> Self {
         Self::provider_error(error)
@@ -37,9 +40,7 @@ pub(in crate::aws) fn explain(error: &(dyn std::error::Error + 'static)) -> Opti
     if let Some(error) = find::<CredentialError>(error) {
         return Some(error.clone().into());
     }
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    // The innermost: a role's source says more than the role does.
-    let error = causes.filter_map(|error| error.downcast_ref::<CredentialsError>()).last()?;
+    let error = innermost(error)?;
     let sts = || "AWS STS".to_owned();
     if let Some(SdkError::ServiceError(context)) = find::<SdkError<AssumeRoleError>>(error) {
         return Some(refusal(sts(), context.err(), context.raw().status().as_u16()).into());
@@ -52,8 +53,26 @@ pub(in crate::aws) fn explain(error: &(dyn std::error::Error + 'static)) -> Opti
         CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_) => {
             Error::NoCredentials { reason }
         }
-        _ => CredentialError::Unavailable { by: "the source that the AWS SDK found".to_owned(), reason }.into(),
+        _ => CredentialError::Unavailable { by: FOUND.to_owned(), reason }.into(),
     })
+}
+
+/// What a source tells that has given credentials before. The SDK takes instance metadata that cannot be reached for a
+/// machine without any, but here it was there, and may be again.
+pub(super) fn away(error: CredentialsError) -> CredentialsError {
+    if find::<CredentialError>(&error).is_none()
+        && let Some(CredentialsError::CredentialsNotLoaded(_)) = innermost(&error)
+    {
+        let reason = without_output(&chain(&error));
+        return CredentialError::Unavailable { by: FOUND.to_owned(), reason }.into();
+    }
+    error
+}
+
+/// That of a role's source says more than the role does.
+fn innermost<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a CredentialsError> {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.filter_map(|error| error.downcast_ref()).last()
 }
 
 /// The SDK quotes what a `credential_process` that failed wrote to its standard error, which may be anything.

@@ -19,7 +19,8 @@ use std::time::SystemTime;
 
 use aws_config::SdkConfig;
 use aws_credential_types::Credentials as Keys;
-use aws_credential_types::provider::{self, ProvideCredentials, SharedCredentialsProvider, future};
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
 use tokio::sync::OnceCell;
 
 #[cfg(feature = "cognito")]
@@ -92,44 +93,55 @@ struct Inner {
 /// What stands behind a source once the first call is made.
 struct Chain {
     provider: SharedCredentialsProvider,
+    /// The source's own first, then the role's.
     kept: Vec<Refreshing>,
-    given: Given,
+    /// Held by the one renewal that is under way.
+    renewing: tokio::sync::Mutex<()>,
 }
 
-/// Remembers which credentials were given last.
-#[derive(Clone)]
-struct Given {
-    provider: SharedCredentialsProvider,
-    last: Arc<Mutex<Option<Identity>>>,
-}
+/// Which credentials a call was signed with, so that it can be told whether others are held by now.
+#[derive(Clone, Default)]
+pub(super) struct Used(Arc<Mutex<Option<Identity>>>);
 
 /// Access key and session token.
 type Identity = (String, Option<String>);
 
-impl Given {
+fn identity(keys: &Keys) -> Identity {
+    (keys.access_key_id().to_owned(), keys.session_token().map(str::to_owned))
+}
+
+impl Used {
     fn last(&self) -> MutexGuard<'_, Option<Identity>> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn credentials(&self) -> provider::Result {
-        let given = self.provider.provide_credentials().await?;
-        *self.last() = Some((given.access_key_id().to_owned(), given.session_token().map(str::to_owned)));
-        Ok(given)
+    /// Gives what `provider` gives, and notes it here.
+    pub(super) fn note(&self, provider: SharedCredentialsProvider) -> SharedCredentialsProvider {
+        SharedCredentialsProvider::new(Noting { provider, used: self.clone() })
     }
 }
 
-impl ProvideCredentials for Given {
+struct Noting {
+    provider: SharedCredentialsProvider,
+    used: Used,
+}
+
+impl ProvideCredentials for Noting {
     fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
     where
         Self: 'a,
     {
-        future::ProvideCredentials::new(self.credentials())
+        future::ProvideCredentials::new(async {
+            let given = self.provider.provide_credentials().await?;
+            *self.used.last() = Some(identity(&given));
+            Ok(given)
+        })
     }
 }
 
-impl fmt::Debug for Given {
+impl fmt::Debug for Noting {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Given(..)")
+        formatter.write_str("Noting(..)")
     }
 }
 
@@ -158,21 +170,46 @@ impl Credentials {
         let Some(kept) = self.0.chain.get().and_then(|chain| chain.kept.last()) else { return pending().await };
         loop {
             if let Err(error) = kept.renewal().await {
-                let unknown = || CredentialError::Unavailable { by: "their source".to_owned(), reason: chain(&error) };
-                tell(explain(&error).unwrap_or_else(|| unknown().into()), kept.expiration());
+                tell(told(&error), kept.expiration());
             }
         }
     }
 
-    /// Fetches credentials again because the service refused those that are held. Tells whether others came.
-    pub(super) async fn renew(&self) -> bool {
-        let Some(chain) = self.0.chain.get() else { return false };
-        let refused = chain.given.last().clone();
-        for kept in &chain.kept {
-            kept.forget();
+    /// Whether a call that the service refused is worth making once more: others are held than those that it was signed
+    /// with, or have now been fetched. What is held stays where nothing comes instead.
+    ///
+    /// # Errors
+    ///
+    /// The source gives none now: what it says decides, and not the refusal.
+    pub(super) async fn renew(&self, refused: &Used) -> Result<bool, Error> {
+        let Some(chain) = self.0.chain.get() else { return Ok(false) };
+        // Many connections are refused at once: the first one renews for all.
+        let _renewing = chain.renewing.lock().await;
+        let refused = refused.last().clone();
+        let held = chain.provider.provide_credentials().await.map_err(|error| told(&error))?;
+        if Some(identity(&held)) != refused {
+            return Ok(true);
         }
-        chain.given.credentials().await.is_ok() && *chain.given.last() != refused
+        let mut failure = None;
+        for kept in &chain.kept {
+            if let Err(error) = kept.replace().await {
+                // That of the source below a role says more than what comes of it.
+                failure.get_or_insert(error);
+            }
+        }
+        let held = chain.provider.provide_credentials().await.map_err(|error| told(&error))?;
+        match failure {
+            _ if Some(identity(&held)) != refused => Ok(true),
+            Some(error) => Err(told(&error)),
+            None => Ok(false),
+        }
     }
+}
+
+/// What a source's failure is told as.
+fn told(error: &CredentialsError) -> Error {
+    explain(error)
+        .unwrap_or_else(|| CredentialError::Unavailable { by: "their source".to_owned(), reason: chain(error) }.into())
 }
 
 impl Inner {
@@ -202,8 +239,7 @@ impl Inner {
         if let Some(role) = &self.role {
             provider = keep(Refreshing::new(role::RoleProvider::new(role, config, provider).await));
         }
-        let given = Given { provider, last: Arc::default() };
-        Chain { provider: SharedCredentialsProvider::new(given.clone()), kept, given }
+        Chain { provider, kept, renewing: tokio::sync::Mutex::default() }
     }
 }
 
@@ -211,5 +247,92 @@ impl fmt::Debug for Credentials {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Inner { source, role, .. } = &*self.0;
         formatter.debug_struct("Credentials").field("source", source).field("role", role).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::aws::Recovery;
+
+    /// Gives numbered keys, or says that it is down.
+    #[derive(Clone, Debug, Default)]
+    struct Source(Arc<(AtomicUsize, AtomicUsize)>);
+
+    impl Source {
+        fn set_down(&self, down: bool) {
+            self.0.1.store(usize::from(down), Ordering::SeqCst);
+        }
+
+        fn asked(&self) -> usize {
+            self.0.0.load(Ordering::SeqCst)
+        }
+
+        fn credentials(&self) -> Credentials {
+            let kept = Refreshing::new(self.clone());
+            let provider = SharedCredentialsProvider::new(kept.clone());
+            let chain = Chain { provider, kept: vec![kept], renewing: tokio::sync::Mutex::default() };
+            Credentials(Arc::new(Inner { chain: OnceCell::new_with(Some(chain)), ..Inner::default() }))
+        }
+    }
+
+    impl ProvideCredentials for Source {
+        fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+        where
+            Self: 'a,
+        {
+            let number = self.0.0.fetch_add(1, Ordering::SeqCst);
+            future::ProvideCredentials::ready(match self.0.1.load(Ordering::SeqCst) {
+                0 => Ok(Keys::new(format!("K{number}"), "hush", None, None, "test")),
+                _ => Err(CredentialError::Unavailable { by: "test".to_owned(), reason: "down".to_owned() }.into()),
+            })
+        }
+    }
+
+    /// Signs a call.
+    async fn call(credentials: &Credentials) -> (Used, String) {
+        let used = Used::default();
+        let provider = used.note(credentials.0.chain.get().unwrap().provider.clone());
+        let keys = provider.provide_credentials().await.unwrap();
+        (used, keys.access_key_id().to_owned())
+    }
+
+    #[tokio::test]
+    async fn who_is_refused_with_what_another_has_renewed_tries_that() {
+        let source = Source::default();
+        let credentials = source.credentials();
+        let refused = [call(&credentials).await, call(&credentials).await];
+        for (used, key) in refused {
+            assert_eq!(key, "K0");
+            assert!(credentials.renew(&used).await.unwrap());
+            assert_eq!(call(&credentials).await.1, "K1");
+        }
+        assert_eq!(source.asked(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_source_that_is_down_is_what_is_told_of_a_refusal() {
+        let source = Source::default();
+        let credentials = source.credentials();
+        let (used, _) = call(&credentials).await;
+        source.set_down(true);
+        let error = credentials.renew(&used).await.unwrap_err();
+        assert_eq!(error.recovery(), Recovery::Retry, "{error}");
+        // Still held: others may be served with them.
+        assert_eq!(call(&credentials).await.1, "K0");
+        source.set_down(false);
+        assert!(credentials.renew(&used).await.unwrap());
+        assert_eq!(call(&credentials).await.1, "K2");
+    }
+
+    #[tokio::test]
+    async fn what_the_source_gives_again_is_not_tried_again() {
+        let keys = StaticCredentials { access_key: "K".into(), secret_key: "hush".into(), session_token: None };
+        let credentials = Credentials::new(CredentialSource::Keys(keys), None);
+        credentials.provider(&SdkConfig::builder().build()).await;
+        let (used, _) = call(&credentials).await;
+        assert!(!credentials.renew(&used).await.unwrap());
     }
 }

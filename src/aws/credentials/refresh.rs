@@ -9,6 +9,8 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{self, ProvideCredentials, SharedCredentialsProvider, future};
 use tokio::time::timeout;
 
+use super::error::away;
+
 /// So long before they expire credentials are fetched again, or at half of their life where that is shorter.
 const AHEAD: Duration = Duration::from_secs(5 * 60);
 
@@ -18,7 +20,8 @@ const WITHOUT_EXPIRATION: Duration = Duration::from_secs(15 * 60);
 /// No source takes longer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The pause after a failure is a quarter of the time that the old credentials have left, within these bounds.
+/// The pause after a failure is a quarter of the time that the old credentials have left, within these bounds; the longer
+/// one where they have none left, since then each call asks by itself.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
@@ -75,17 +78,22 @@ impl Refreshing {
         self.0.held().as_ref()?.credentials.expiry()
     }
 
-    /// Lets go of what is held, because the service does not take it any more.
-    pub fn forget(&self) {
-        *self.0.held() = None;
+    /// Fetches others at once, because the service does not take what is held; that stays where none come.
+    pub async fn replace(&self) -> provider::Result {
+        let _fetching = self.0.fetching.lock().await;
+        self.0.fetch().await
     }
 
     /// Fetches again what is held once it has aged, for whoever makes no calls meanwhile. With many at once, one fetches.
     pub async fn renewal(&self) -> provider::Result {
         loop {
-            tokio::time::sleep(self.0.until_aged()).await;
+            let until_aged = self.0.until_aged();
+            if !until_aged.is_zero() {
+                tokio::time::sleep(until_aged).await;
+            }
             let _fetching = self.0.fetching.lock().await;
-            if !matches!(self.0.look(), Look::Fresh(_)) {
+            // Another may have fetched, and have failed.
+            if self.0.until_aged().is_zero() {
                 return self.0.fetch().await;
             }
         }
@@ -143,7 +151,10 @@ impl Shared {
 
     async fn fetch(&self) -> provider::Result {
         let fetched = timeout(PATIENCE, self.source.provide_credentials()).await;
-        let fetched = fetched.unwrap_or_else(|_| Err(CredentialsError::provider_timed_out(PATIENCE)));
+        let mut fetched = fetched.unwrap_or_else(|_| Err(CredentialsError::provider_timed_out(PATIENCE)));
+        if self.held().is_some() {
+            fetched = fetched.map_err(away);
+        }
         let now = (self.clock)();
         let left = |credentials: &Credentials| {
             credentials.expiry().map(|expiration| expiration.duration_since(now).unwrap_or_default())
@@ -156,7 +167,8 @@ impl Shared {
             }
             Err(_) => {
                 if let Some(held) = &mut *held {
-                    let pause = left(&held.credentials).map_or(LONGEST_PAUSE, |left| left / 4);
+                    let left = left(&held.credentials).filter(|left| !left.is_zero());
+                    let pause = left.map_or(LONGEST_PAUSE, |left| left / 4);
                     held.fetch_again = now + pause.clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
                 }
             }
@@ -183,9 +195,11 @@ impl fmt::Debug for Refreshing {
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
     use super::*;
+    use crate::aws::Recovery;
+    use crate::aws::credentials::explain;
 
     /// Gives what it was told to, and counts how often it was asked.
     #[derive(Clone, Debug, Default)]
@@ -194,6 +208,8 @@ mod tests {
     #[derive(Debug, Default)]
     struct ScriptState {
         answers: Mutex<VecDeque<Result<Credentials, &'static str>>>,
+        /// Whether nothing is found where an answer is an error.
+        nothing: AtomicBool,
         asked: AtomicU64,
         now: AtomicU64,
     }
@@ -232,7 +248,11 @@ mod tests {
         {
             self.0.asked.fetch_add(1, Ordering::SeqCst);
             let answer = self.0.answers.lock().unwrap().pop_front().unwrap_or(Err("asked too often"));
-            future::ProvideCredentials::ready(answer.map_err(CredentialsError::provider_error))
+            let nothing = self.0.nothing.load(Ordering::SeqCst);
+            future::ProvideCredentials::ready(answer.map_err(|reason| match nothing {
+                true => CredentialsError::not_loaded(reason),
+                false => CredentialsError::provider_error(reason),
+            }))
         }
     }
 
@@ -295,6 +315,55 @@ mod tests {
         assert_eq!(name(&refreshing).await, "second");
     }
 
+    /// As instance metadata that does not answer for a moment.
+    #[tokio::test]
+    async fn a_source_that_has_given_and_is_not_found_is_away() {
+        let script = Script::default();
+        script.0.nothing.store(true, Ordering::SeqCst);
+        let refreshing = script.refreshing([Err("not there"), keys("first", Some(HOUR)), Err("gone")]);
+        let recovery = |error: CredentialsError| explain(&error).unwrap().recovery();
+        assert_eq!(recovery(refreshing.provide_credentials().await.unwrap_err()), Recovery::None);
+        assert_eq!(name(&refreshing).await, "first");
+        script.set_now(HOUR);
+        let error = refreshing.provide_credentials().await.unwrap_err();
+        assert!(crate::aws::error::chain(&error).contains("gone"), "{error:?}");
+        assert_eq!(recovery(error), Recovery::Retry);
+    }
+
+    #[tokio::test]
+    async fn who_waits_beside_expired_credentials_asks_twice_a_minute_for_all() {
+        let script = Script::default();
+        let refreshing = script.refreshing([keys("first", Some(HOUR)), Err("down"), Err("down"), Err("down")]);
+        assert_eq!(name(&refreshing).await, "first");
+        for (now, asked) in [(HOUR, 2), (HOUR + 30, 3)] {
+            script.set_now(now);
+            assert!(refreshing.0.until_aged().is_zero());
+            // Two connections: the turn of the second one comes when the first has failed.
+            let turn = refreshing.0.fetching.lock().await;
+            let mut waiting = [Box::pin(refreshing.renewal()), Box::pin(refreshing.renewal())];
+            let [first, second] = &mut waiting;
+            tokio::select! {
+                biased;
+                _ = &mut *first => panic!("without its turn"),
+                _ = &mut *second => panic!("without its turn"),
+                () = tokio::task::yield_now() => {}
+            }
+            drop(turn);
+            let (failed, other) = tokio::select! {
+                failed = &mut *first => (failed, second),
+                failed = &mut *second => (failed, first),
+            };
+            assert!(failed.is_err());
+            tokio::select! {
+                biased;
+                _ = other => panic!("asked at once after a failure"),
+                () = tokio::task::yield_now() => {}
+            }
+            assert_eq!(script.asked(), asked);
+            assert_eq!(refreshing.0.until_aged(), LONGEST_PAUSE);
+        }
+    }
+
     #[tokio::test]
     async fn short_lives_are_renewed_at_their_half() {
         let script = Script::default();
@@ -324,11 +393,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_forgotten_is_fetched() {
+    async fn what_is_replaced_is_fetched() {
         let script = Script::default();
-        let refreshing = script.refreshing([keys("first", None), keys("second", None)]);
+        let refreshing = script.refreshing([keys("first", None), Err("down"), keys("second", None)]);
         assert_eq!(name(&refreshing).await, "first");
-        refreshing.forget();
+        assert!(refreshing.replace().await.is_err());
+        assert_eq!(name(&refreshing).await, "first");
+        assert!(refreshing.replace().await.is_ok());
         assert_eq!(name(&refreshing).await, "second");
     }
 
