@@ -286,6 +286,6 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = std::time::Instant::now() + Duration::from(PATIENCE);
     while !condition() {
         assert!(std::time::Instant::now() < deadline, "waited in vain: {what}");
-        std::thread::yield_now();
+        std::thread::sleep(Duration::from_millis(1));
     }
 }

@@ -192,7 +192,9 @@ async fn a_day_is_served_within_limits() {
     let file = folder.path().join("recording.mkv");
     std::fs::write(&file, [header(), cluster(0, 50).bytes()].concat()).unwrap();
     let stream = format!("day={}", file.display());
-    let program = Program::start(&["--long-stream", &stream, "--end-at-head", "--limits", "--rate", "1kB"]);
+    let small = format!("small={}", file.display());
+    let program =
+        Program::start(&["--long-stream", &stream, "--stream", &small, "--end-at-head", "--limits", "--rate", "1kB"]);
     let client = program.client();
     let range = json!({ "StartTimestamp": 0, "EndTimestamp": 5_000_000_000_u64 });
     let selector = json!({ "FragmentSelectorType": "SERVER_TIMESTAMP", "TimestampRange": range });
@@ -200,11 +202,15 @@ async fn a_day_is_served_within_limits() {
     let page = client.call("/listFragments", &request).await.json();
     assert_eq!(page["Fragments"].as_array().unwrap().len(), 1000);
     request["NextToken"] = page["NextToken"].clone();
-    let mut statuses = Vec::new();
-    for _ in 0..5 {
-        statuses.push(client.call("/listFragments", &request).await.status.as_u16());
+    assert_eq!(client.call("/listFragments", &request).await.status.as_u16(), 200);
+    // What is answered at once: a page of a day may take so long that five are no second's.
+    let request = json!({ "StreamName": "small", "FragmentSelector": request["FragmentSelector"] });
+    let mut granted = 0;
+    while client.call("/listFragments", &request).await.status.as_u16() == 200 {
+        granted += 1;
+        assert!(granted < 100, "there is no limit");
     }
-    assert_eq!(statuses, [200, 200, 200, 200, 400]);
+    assert!(granted >= 5, "{granted}");
     // A fragment of more than 1 kB takes longer than a second.
     let request = json!({ "StreamName": "day", "Fragments": [page["Fragments"][0]["FragmentNumber"]] });
     let began = Instant::now();
