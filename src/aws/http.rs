@@ -18,7 +18,7 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
-use http::header::PROXY_AUTHORIZATION;
+use http::header::{HeaderMap, HeaderName, PROXY_AUTHORIZATION};
 use http::uri::Scheme;
 use hyper_util::client::legacy::connect::{CaptureConnection, HttpInfo, capture_connection};
 use hyper_util::client::legacy::{Builder, Client};
@@ -150,10 +150,23 @@ impl HttpConnector for Calls {
                 })?,
                 None => answer.await,
             };
-            let answer = answer.map_err(|error| connector_error(error.into()))?;
+            let mut answer = answer.map_err(|error| connector_error(error.into()))?;
+            name_error(answer.headers_mut());
             HttpResponse::try_from(answer.map(SdkBody::from_body_1_x))
                 .map_err(|error| ConnectorError::other(error.into(), None))
         })
+    }
+}
+
+/// Data endpoints name their errors in a header of another spelling than the SDK reads, which then could tell neither a
+/// clock that is wrong nor what is worth another try.
+/// See [GetMedia](https://docs.aws.amazon.com/kinesisvideostreams/latest/dg/API_dataplane_GetMedia.html).
+fn name_error(headers: &mut HeaderMap) {
+    const READ: HeaderName = HeaderName::from_static("x-amzn-errortype");
+    if !headers.contains_key(READ)
+        && let Some(code) = headers.get("x-amz-errortype").cloned()
+    {
+        headers.insert(READ, code);
     }
 }
 
