@@ -156,8 +156,8 @@ async fn answer(context: &Arc<Context>, request: Request<Incoming>, connection: 
             Err(ServiceError::front(StatusCode::NOT_FOUND, "UnknownOperationException", message))
         }
     };
-    let media = operation.is_some_and(Operation::is_media);
-    let mut response = result.unwrap_or_else(|error| error_response(&error, media));
+    let headers = operation.map_or(&["x-amzn-errortype"][..], Operation::error_headers);
+    let mut response = result.unwrap_or_else(|error| error_response(&error, headers));
     let request_id = uuid::Uuid::new_v4().to_string();
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         response.headers_mut().insert(HeaderName::from_static("x-amzn-requestid"), value);
@@ -303,13 +303,13 @@ fn json_response(status: StatusCode, body: &Value) -> Response<ResponseBody> {
     response
 }
 
-fn error_response(error: &ServiceError, media: bool) -> Response<ResponseBody> {
+fn error_response(error: &ServiceError, headers: &[&'static str]) -> Response<ResponseBody> {
     let body = json!({ error.message_member: error.message });
     let mut response = json_response(error.status, &body);
-    // What belongs to a data endpoint spells it as the older services do.
-    let name = HeaderName::from_static(if media { "x-amz-errortype" } else { "x-amzn-errortype" });
     if let Ok(value) = HeaderValue::from_str(&error.error_type) {
-        response.headers_mut().insert(name, value);
+        for name in headers {
+            response.headers_mut().insert(HeaderName::from_static(name), value.clone());
+        }
     }
     response
 }

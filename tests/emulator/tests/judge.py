@@ -28,7 +28,7 @@ def refused(error_type, status, call, **arguments):
         call(**arguments)
     except ClientError as error:
         answer = error.response
-        # boto3 reads only the control plane's spelling of the header that names the error.
+        # boto3 does not read the header in which calls for media name their errors.
         metadata = answer["ResponseMetadata"]
         code = metadata["HTTPHeaders"].get("x-amz-errortype", answer["Error"]["Code"])
         found = (code, metadata["HTTPStatusCode"])
