@@ -1,8 +1,12 @@
 //! What the service and the way to it can answer, told apart by what a person or a retry can do about it.
 
+use std::time::SystemTime;
+
 use aws_sdk_kinesisvideomedia::config::http::HttpResponse;
 use aws_sdk_kinesisvideomedia::error::SdkError;
 use aws_sdk_kinesisvideomedia::operation::RequestId;
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use rustls::CertificateError;
 
@@ -62,6 +66,8 @@ pub enum Recovery {
 pub enum ServiceErrorKind {
     NotFound,
     NotAuthorized,
+    /// Refused for its time: this machine's clock, or the service's, is wrong, and may be set right.
+    Clock,
     /// Too many calls or connections: later.
     Throttled,
     /// The data endpoint is not this stream's any more.
@@ -90,9 +96,9 @@ impl ServiceErrorKind {
             | "InvalidSignature"
             | "SignatureDoesNotMatch"
             | "ExpiredToken"
-            | "RequestExpired"
             | "InvalidAccessKeyId"
             | "OptInRequired" => Self::NotAuthorized,
+            "RequestExpired" | "RequestTimeTooSkewed" | "RequestInTheFuture" => Self::Clock,
             "ClientLimitExceeded"
             | "ConnectionLimitExceeded"
             | "Throttling"
@@ -131,9 +137,10 @@ impl Error {
                     Recovery::None
                 }
                 ServiceErrorKind::InvalidArgument => Recovery::StartElsewhere,
-                ServiceErrorKind::Throttled | ServiceErrorKind::WrongEndpoint | ServiceErrorKind::Unavailable => {
-                    Recovery::Retry
-                }
+                ServiceErrorKind::Clock
+                | ServiceErrorKind::Throttled
+                | ServiceErrorKind::WrongEndpoint
+                | ServiceErrorKind::Unavailable => Recovery::Retry,
             },
             Self::Unreachable { .. }
             | Self::Response { .. }
@@ -157,18 +164,22 @@ impl Error {
             SdkError::ServiceError(context) => {
                 let (raw, metadata) = (context.raw(), context.err().meta());
                 let header = |name: &str| raw.headers().get(name).map(str::to_owned);
-                // Media calls name their error in a header of another spelling than the SDK reads.
-                let code = metadata
-                    .code()
-                    .map(str::to_owned)
-                    .or_else(|| header("x-amz-errortype"))
-                    .unwrap_or_else(|| "unnamed error".to_owned());
+                let code = metadata.code().unwrap_or_default();
                 let code = code.split([':', '#']).find(|part| !part.is_empty()).unwrap_or("unnamed error").to_owned();
                 let status = raw.status().as_u16();
+                let ahead = header("date").and_then(|date| seconds_ahead(&date, SystemTime::now()));
+                let kind = match ServiceErrorKind::of(&code, status) {
+                    _ if ahead.is_some() && is_signature_error(&code) => ServiceErrorKind::Clock,
+                    kind => kind,
+                };
+                let mut message = first_line(metadata.message().unwrap_or("the service gives no reason"));
+                if kind == ServiceErrorKind::Clock {
+                    message = format!("{}; {}", message.trim_end_matches('.'), about_clock(ahead));
+                }
                 Self::Service {
                     operation,
-                    kind: ServiceErrorKind::of(&code, status),
-                    message: first_line(metadata.message().unwrap_or("the service gives no reason")),
+                    kind,
+                    message,
                     code,
                     status,
                     request_id: request_id.or_else(|| header("x-amz-requestid")),
@@ -202,11 +213,14 @@ pub(super) fn causes<'a>(
 /// Whether a server was refused for its certificate, and will be again: only a clock that is behind gets right by itself.
 pub(super) fn is_refused_certificate(error: &(dyn std::error::Error + 'static)) -> bool {
     causes(error).any(|cause| match cause.downcast_ref() {
-        Some(rustls::Error::InvalidCertificate(reason)) => {
-            !matches!(reason, CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. })
-        }
+        Some(rustls::Error::InvalidCertificate(reason)) => !is_not_valid_yet(reason),
         _ => false,
     })
+}
+
+/// Whether it may be the clock that is wrong: machines without one that goes on while they are off begin in the past.
+pub(super) fn is_not_valid_yet(reason: &CertificateError) -> bool {
+    matches!(reason, CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. })
 }
 
 /// An error and all that it says of its causes.
@@ -221,6 +235,27 @@ pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     parts.join(": ")
 }
 
+/// Whether the error may come of the time that a request was signed with.
+fn is_signature_error(code: &str) -> bool {
+    matches!(code, "InvalidSignatureException" | "SignatureDoesNotMatch" | "AuthFailure")
+}
+
+/// By how many seconds an answer's date is ahead of `now`; `None` where that is too little for a signature to be refused
+/// for it. The service takes 5 minutes, and the SDK knows what is behind a refusal from 4 minutes on.
+fn seconds_ahead(date: &str, now: SystemTime) -> Option<i64> {
+    let date = DateTime::from_str(date, Format::HttpDate).ok()?;
+    let ahead = date.secs().checked_sub(DateTime::from(now).secs())?;
+    (ahead.unsigned_abs() > 4 * 60).then_some(ahead)
+}
+
+fn about_clock(ahead: Option<i64>) -> String {
+    match ahead {
+        Some(ahead @ 0..) => format!("this machine's clock is {ahead} s behind the service's"),
+        Some(behind) => format!("this machine's clock is {} s ahead of the service's", behind.unsigned_abs()),
+        None => "is this machine's clock right?".to_owned(),
+    }
+}
+
 /// A refused signature is explained on further lines with the whole signed request, session token included.
 pub(super) fn first_line(message: &str) -> String {
     message.lines().next().unwrap_or_default().to_owned()
@@ -228,6 +263,10 @@ pub(super) fn first_line(message: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_kinesisvideomedia::operation::get_media::GetMediaError;
+    use aws_smithy_types::body::SdkBody;
+    use aws_smithy_types::error::ErrorMetadata;
+
     use super::*;
 
     #[test]
@@ -238,6 +277,7 @@ mod tests {
             ("NotAuthorizedException", 401, Kind::NotAuthorized),
             ("AccessDeniedException", 400, Kind::NotAuthorized),
             ("ExpiredTokenException", 400, Kind::NotAuthorized),
+            ("RequestExpired", 400, Kind::Clock),
             ("ClientLimitExceededException", 400, Kind::Throttled),
             ("ConnectionLimitExceededException", 400, Kind::Throttled),
             ("ThrottlingException", 400, Kind::Throttled),
@@ -264,6 +304,40 @@ mod tests {
             assert_eq!(is_refused_certificate(&Error::other(inner)), refused);
         }
         assert!(!is_refused_certificate(&Error::from(ErrorKind::ConnectionReset)));
+    }
+
+    #[test]
+    fn a_refused_signature_is_told_from_a_wrong_clock_by_the_date() {
+        let now = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_767_607_200);
+        for (date, ahead) in [
+            ("Mon, 05 Jan 2026 10:00:00 GMT", None),
+            ("Mon, 05 Jan 2026 10:04:00 GMT", None),
+            ("Mon, 05 Jan 2026 09:56:00 GMT", None),
+            ("Mon, 05 Jan 2026 10:05:00 GMT", Some(300)),
+            ("Mon, 05 Jan 2026 09:00:00 GMT", Some(-3600)),
+            ("now", None),
+        ] {
+            assert_eq!(seconds_ahead(date, now), ahead, "{date}");
+        }
+        let error = |code: &str, date: SystemTime| {
+            let mut raw = HttpResponse::new(403.try_into().unwrap(), SdkBody::empty());
+            raw.headers_mut().insert("date", DateTime::from(date).fmt(Format::HttpDate).unwrap());
+            let metadata = ErrorMetadata::builder().code(code).message("Not so.").build();
+            Error::from_sdk("GetMedia", SdkError::service_error(GetMediaError::generic(metadata), raw))
+        };
+        let now = SystemTime::now();
+        let hour = std::time::Duration::from_secs(3600);
+        for (code, date, recovery, says) in [
+            ("InvalidSignatureException", now, Recovery::None, "Not so."),
+            ("InvalidSignatureException", now + hour, Recovery::Retry, "s behind the service's"),
+            ("InvalidSignatureException", now - hour, Recovery::Retry, "s ahead of the service's"),
+            ("AccessDeniedException", now + hour, Recovery::None, "Not so."),
+            ("RequestExpired", now, Recovery::Retry, "clock right?"),
+        ] {
+            let error = error(code, date);
+            assert_eq!(error.recovery(), recovery, "{error}");
+            assert!(error.to_string().contains(says), "{error}");
+        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! HTTP for all calls of a process: one pool of persistent connections for all who trust the same authorities.
+//! HTTP for all calls of a process: persistent connections that are shared by all who trust the same authorities.
 //!
 //! The SDK's own client speaks HTTP/2 too, but leaves its limits as they are: one window for all bodies of a connection,
-//! so that a few paused pipelines would stop every other one, and no sign of life asked of a connection that is dead.
+//! so that a few paused pipelines would stop every other one, no sign of life asked of a connection that is dead, and one
+//! connection a server for as many bodies as there are, which the server does not allow.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -18,12 +19,15 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
-use http::header::PROXY_AUTHORIZATION;
+use http::header::{HeaderMap, HeaderName, PROXY_AUTHORIZATION};
 use http::uri::Scheme;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::{CaptureConnection, HttpInfo, capture_connection};
 use hyper_util::client::legacy::{Builder, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::error::{causes, is_refused_certificate};
 use super::route::{BoxError, Connector, Proxies, Route};
@@ -34,6 +38,10 @@ pub(super) const READ_AHEAD: u32 = 1 << 20;
 
 /// Readers of one HTTP/2 connection must not wait for one another: room for some 2,000 of them that read nothing.
 const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
+
+/// What is under way at a time over one HTTP/2 connection, bodies included. Servers allow 100 at the least (RFC 9113
+/// section 6.5.2), and what is more would wait unseen until another body ends.
+const CALLS_A_CONNECTION: usize = 64;
 
 /// An HTTP/2 connection with open streams that is silent for so long is asked for a sign of life, …
 const PING_AFTER: Duration = Duration::from_secs(5);
@@ -57,12 +65,12 @@ pub(super) fn client(authorities: Option<&Authorities>) -> Result<SharedHttpClie
 
 type Pool = Client<Connector, SdkBody>;
 
-/// A pool for each connect timeout: the SDK's providers of credentials have their own.
+/// Pools for each connect timeout: the SDK's providers of credentials have their own.
 struct Pools {
     proxies: Proxies,
     route: Route,
     tls: Arc<ClientConfig>,
-    by_connect_timeout: Mutex<HashMap<Option<Duration>, Pool>>,
+    by_connect_timeout: Mutex<HashMap<Option<Duration>, Arc<Shards>>>,
 }
 
 impl Pools {
@@ -77,20 +85,44 @@ impl Pools {
         })
     }
 
-    fn pool(&self, connect_timeout: Option<Duration>) -> Pool {
+    fn shards(&self, connect_timeout: Option<Duration>) -> Arc<Shards> {
         let mut pools = self.by_connect_timeout.lock().unwrap_or_else(PoisonError::into_inner);
-        let pool = pools.entry(connect_timeout).or_insert_with(|| {
+        let shards = pools.entry(connect_timeout).or_insert_with(|| {
             let connector = Connector::new(self.route.clone(), Arc::clone(&self.tls), connect_timeout);
-            Builder::new(TokioExecutor::new())
-                .timer(TokioTimer::new())
-                .pool_timer(TokioTimer::new())
-                .http2_initial_stream_window_size(READ_AHEAD)
-                .http2_initial_connection_window_size(CONNECTION_WINDOW)
-                .http2_keep_alive_interval(PING_AFTER)
-                .http2_keep_alive_timeout(PING_TIMEOUT)
-                .build(connector)
+            Arc::new(Shards { connector, all: Mutex::default() })
         });
-        pool.clone()
+        Arc::clone(shards)
+    }
+}
+
+/// As many pools as it takes: each has one HTTP/2 connection a server, and a place for each call over it.
+struct Shards {
+    connector: Connector,
+    all: Mutex<Vec<(Pool, Arc<Semaphore>)>>,
+}
+
+impl Shards {
+    /// The first pool with a place left, so that few calls share one connection; the place is given back where it is
+    /// dropped.
+    fn place(&self) -> (Pool, Option<OwnedSemaphorePermit>) {
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        for (pool, places) in &*all {
+            if let Ok(place) = Arc::clone(places).try_acquire_owned() {
+                return (pool.clone(), Some(place));
+            }
+        }
+        let pool = Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .http2_initial_stream_window_size(READ_AHEAD)
+            .http2_initial_connection_window_size(CONNECTION_WINDOW)
+            .http2_keep_alive_interval(PING_AFTER)
+            .http2_keep_alive_timeout(PING_TIMEOUT)
+            .build(self.connector.clone());
+        let places = Arc::new(Semaphore::new(CALLS_A_CONNECTION));
+        let place = Arc::clone(&places).try_acquire_owned().ok();
+        all.push((pool.clone(), places));
+        (pool, place)
     }
 }
 
@@ -103,16 +135,16 @@ impl fmt::Debug for Pools {
 impl HttpClient for Pools {
     fn http_connector(&self, settings: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
         SharedHttpConnector::new(Calls {
-            pool: self.pool(settings.connect_timeout()),
+            shards: self.shards(settings.connect_timeout()),
             proxies: self.proxies.clone(),
             read_timeout: settings.read_timeout(),
         })
     }
 }
 
-/// A pool as the SDK makes its calls over it.
+/// The pools as the SDK makes its calls over them.
 struct Calls {
-    pool: Pool,
+    shards: Arc<Shards>,
     proxies: Proxies,
     /// Until the head of the answer.
     read_timeout: Option<Duration>,
@@ -141,7 +173,8 @@ impl HttpConnector for Calls {
         if let Some(capture) = request.extensions().get::<CaptureSmithyConnection>() {
             capture.set_connection_retriever(move || metadata(&connection));
         }
-        let (answer, read_timeout) = (self.pool.request(request), self.read_timeout);
+        let (pool, place) = self.shards.place();
+        let (answer, read_timeout) = (pool.request(request), self.read_timeout);
         HttpConnectorFuture::new(async move {
             let answer = match read_timeout {
                 Some(timeout) => tokio::time::timeout(timeout, answer).await.map_err(|_| {
@@ -150,10 +183,30 @@ impl HttpConnector for Calls {
                 })?,
                 None => answer.await,
             };
-            let answer = answer.map_err(|error| connector_error(error.into()))?;
-            HttpResponse::try_from(answer.map(SdkBody::from_body_1_x))
+            let mut answer = answer.map_err(|error| connector_error(error.into()))?;
+            name_error(answer.headers_mut());
+            // The place is the body's, and goes with it.
+            let with_place = |body: Incoming| {
+                body.map_frame(move |frame| {
+                    let _ = &place;
+                    frame
+                })
+            };
+            HttpResponse::try_from(answer.map(|body| SdkBody::from_body_1_x(with_place(body))))
                 .map_err(|error| ConnectorError::other(error.into(), None))
         })
+    }
+}
+
+/// Data endpoints name their errors in a header of another spelling than the SDK reads, which then could tell neither a
+/// clock that is wrong nor what is worth another try.
+/// See [GetMedia](https://docs.aws.amazon.com/kinesisvideostreams/latest/dg/API_dataplane_GetMedia.html).
+fn name_error(headers: &mut HeaderMap) {
+    const READ: HeaderName = HeaderName::from_static("x-amzn-errortype");
+    if !headers.contains_key(READ)
+        && let Some(code) = headers.get("x-amz-errortype").cloned()
+    {
+        headers.insert(READ, code);
     }
 }
 
@@ -186,5 +239,57 @@ fn connector_error(error: BoxError) -> ConnectorError {
         ConnectorError::user(error)
     } else {
         ConnectorError::io(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kvs_emulator::{Emulator, Operation};
+    use tokio::runtime::Handle;
+
+    use super::*;
+    use crate::aws::{
+        Connection, Consumer, CredentialSource, Credentials, Received, Request, StartSelector, StaticCredentials,
+    };
+
+    /// Waits until the service has agreed to each.
+    async fn opened(connections: &mut [Connection]) {
+        for connection in connections {
+            while !matches!(connection.next().await.unwrap().unwrap(), Received::Opened) {}
+        }
+    }
+
+    #[tokio::test]
+    async fn more_bodies_than_a_connection_carries_go_over_further_ones() {
+        let emulator = Emulator::builder().tls(true).streams_a_connection(100).start().unwrap();
+        emulator.create_stream("demo").unwrap();
+        let keys = StaticCredentials {
+            access_key: emulator.access_key().to_owned(),
+            secret_key: emulator.secret_key().to_owned(),
+            session_token: None,
+        };
+        let credentials = Credentials::new(CredentialSource::Keys(keys), None);
+        let request = Request {
+            authorities: Some(Authorities::read(emulator.ca_file().unwrap()).unwrap()),
+            ..Request::of_test(&emulator.url(), credentials)
+        };
+        let consumer = Consumer::new(&Handle::current(), request, None);
+        let open = || consumer.open(StartSelector::Now);
+        let mut bodies: Vec<_> = (0..150).map(|_| open()).collect();
+        opened(&mut bodies).await;
+        let used = || {
+            let mut used: HashMap<u64, usize> = HashMap::new();
+            for request in emulator.requests().iter().filter(|request| request.operation == Operation::GetMedia) {
+                *used.entry(request.connection).or_default() += 1;
+            }
+            used
+        };
+        let before = used();
+        assert!(before.values().all(|bodies| *bodies <= CALLS_A_CONNECTION), "{before:?}");
+        // Places that were given back are taken again.
+        bodies.truncate(20);
+        bodies.extend((0..100).map(|_| open()));
+        opened(&mut bodies[20..]).await;
+        assert_eq!(used().len(), before.len());
     }
 }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Uri;
-use http::uri::Scheme;
+use http::uri::{Authority, Scheme};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::proxy::Tunnel;
@@ -29,20 +29,30 @@ const TCP_KEEP_ALIVE: Duration = Duration::from_secs(30);
 
 /// Which proxy stands before which server.
 #[derive(Clone)]
-pub(super) struct Proxies(Arc<Matcher>);
+pub(super) struct Proxies {
+    matcher: Arc<Matcher>,
+    /// Where a container asks for its credentials: on the machine itself, as with AWS IoT Greengrass.
+    container: Option<Authority>,
+}
 
 impl Proxies {
     /// Those that HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY name, as curl reads them.
     pub fn from_environment() -> Self {
-        Self(Arc::new(Matcher::from_env()))
+        Self::new(Matcher::from_env(), std::env::var("AWS_CONTAINER_CREDENTIALS_FULL_URI").ok().as_deref())
+    }
+
+    fn new(matcher: Matcher, container: Option<&str>) -> Self {
+        let container = container.and_then(|uri| uri.parse::<Uri>().ok()?.into_parts().authority);
+        Self { matcher: Arc::new(matcher), container }
     }
 
     /// The proxy for this destination. Instance and container metadata can be reached from the machine itself only.
     pub fn before(&self, destination: &Uri) -> Option<Intercept> {
-        if destination.host().is_some_and(is_metadata) {
+        let container = self.container.is_some() && destination.authority() == self.container.as_ref();
+        if container || destination.host().is_some_and(is_metadata) {
             return None;
         }
-        self.0.intercept(destination)
+        self.matcher.intercept(destination)
     }
 }
 
@@ -196,14 +206,24 @@ mod tests {
 
     #[test]
     fn metadata_is_never_asked_of_a_proxy() {
-        let proxies = Proxies(Arc::new(Matcher::builder().all("http://proxy:1").no("near.example").build()));
+        let matcher = Matcher::builder().all("http://proxy:1").no("near.example").build();
+        let proxies = Proxies::new(matcher, Some("http://localhost:4567/2016-11-01/credentialprovider/"));
         let proxied = |uri| proxies.before(&Uri::from_static(uri)).is_some();
-        for uri in
-            ["http://169.254.169.254/latest", "http://[fd00:ec2::254]/", "http://[fe80::1]/", "https://near.example/"]
-        {
+        for uri in [
+            "http://169.254.169.254/latest",
+            "http://[fd00:ec2::254]/",
+            "http://[fe80::1]/",
+            "https://near.example/",
+            "http://localhost:4567/2016-11-01/credentialprovider/",
+        ] {
             assert!(!proxied(uri), "{uri}");
         }
-        for uri in ["http://169.253.1.1/", "http://[fd00:ec3::254]/", "https://kinesisvideo.eu-west-1.amazonaws.com/"] {
+        for uri in [
+            "http://169.253.1.1/",
+            "http://[fd00:ec3::254]/",
+            "http://localhost:4568/",
+            "https://kinesisvideo.eu-west-1.amazonaws.com/",
+        ] {
             assert!(proxied(uri), "{uri}");
         }
     }

@@ -123,6 +123,11 @@ fn aws_message(error: &aws::Error, stream: &str) -> gst::ErrorMessage {
                     ("AWS refused the credentials for stream {stream}: {code}."),
                     ["{debug}"]
                 ),
+                ServiceErrorKind::Clock => gst::error_msg!(
+                    Resource::OpenRead,
+                    ("Kinesis Video refused a call for its time: is this machine's clock right?"),
+                    ["{debug}"]
+                ),
                 ServiceErrorKind::Throttled => gst::error_msg!(
                     Resource::Busy,
                     ("Kinesis Video is throttling stream {stream}: too many calls or connections."),

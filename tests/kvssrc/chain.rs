@@ -291,6 +291,14 @@ fn a_container() {
         .with("AWS_CONTAINER_AUTHORIZATION_TOKEN", AUTHORIZATION_TOKEN);
     user.watches("");
     user.asked(Party::Container);
+    // Nobody listens at the proxy, which only the emulator is exempt from.
+    let url = user.server.container_url().replace("127.0.0.1", "localhost");
+    let user = user
+        .with("AWS_CONTAINER_CREDENTIALS_FULL_URI", url)
+        .with("http_proxy", "http://127.0.0.1:1")
+        .with("no_proxy", "127.0.0.1");
+    user.watches("");
+    assert_eq!(user.server.requests().len(), 2);
     user.server.set_refusal(Some(Refusal::new(500, "InternalError", "Not now")));
     user.fails("", "The source that the AWS SDK found gave no credentials: ");
 }

@@ -8,7 +8,9 @@ use kvs_emulator::{Emulator, Fault, Operation, Repeat};
 
 use super::body::{Fragment, body};
 use super::credentials::iot_source;
-use super::support::{END, Outcome, PATIENCE, Pipeline, STREAM, emulator, run, source, source_for_ever};
+use super::support::{
+    END, Outcome, PATIENCE, Pipeline, STREAM, emulator, init, run, source, source_for_ever, source_without_patience,
+};
 
 const OUTPUTS: [(&str, &str); 2] =
     [("elementary", "audio/x-alaw"), ("container", "video/x-matroska; audio/x-matroska")];
@@ -203,6 +205,23 @@ fn permanent_errors_end_at_once() {
         assert!(debug.contains(name), "{debug}");
         assert!(!outcome.frames.is_empty());
     }
+}
+
+#[test]
+fn a_clock_that_is_wrong_ends_no_stream() {
+    for ahead in [3600, -3600] {
+        init();
+        let emulator = Emulator::builder().end_at_head(true).clock_ahead(ahead).start().unwrap();
+        emulator.import_bytes(STREAM, body(&fragments())).unwrap();
+        assert_eq!(run(&source_without_patience(&emulator), "audio/x-alaw").ok().frames.len(), 100);
+    }
+    // What the SDK does not sign once more for.
+    let emulator = stored();
+    emulator.set_fault(STREAM, http(Operation::GetMedia, 400, "RequestExpired"), Repeat::Times(2));
+    assert_eq!(run(&source(&emulator), "audio/x-alaw").ok().frames.len(), 100);
+    emulator.set_fault(STREAM, http(Operation::GetMedia, 400, "RequestExpired"), Repeat::Always);
+    let text = run(&source_without_patience(&emulator), "audio/x-alaw").failed(gst::ResourceError::OpenRead);
+    assert!(text.contains("clock"), "{text}");
 }
 
 #[test]

@@ -60,18 +60,23 @@ impl CognitoProvider {
         let known = self.id.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let id = match known {
             Some(id) => id,
-            None => self.get_id().await?,
+            None => {
+                let id = self.get_id().await?;
+                self.remember(Some(id.clone()));
+                id
+            }
         };
         let answer = self.client.get_credentials_for_identity().identity_id(&id).set_logins(self.logins()).send().await;
         let given = match answer {
             Ok(answer) => answer.credentials,
             Err(error) => {
-                // The identity may be gone: the next call asks for another.
-                self.remember(None);
+                if matches!(error.code(), Some("ResourceNotFoundException" | "NotAuthorizedException")) {
+                    // The identity may be gone: the next call asks for another.
+                    self.remember(None);
+                }
                 return Err(self.failed(&error).into());
             }
         };
-        self.remember(Some(id));
         let missing =
             || CredentialError::Unavailable { by: self.name(), reason: "its answer holds no keys".to_owned() };
         let given = given.ok_or_else(missing)?;
@@ -117,5 +122,43 @@ impl ProvideCredentials for CognitoProvider {
 impl fmt::Debug for CognitoProvider {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("CognitoProvider").field("identity", &self.identity).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_config::BehaviorVersion;
+    use aws_config::retry::RetryConfig;
+    use kvs_emulator::Emulator;
+    use kvs_emulator::identity::{CredentialServer, Refusal};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_identity_is_kept_until_it_is_gone() {
+        let emulator = Emulator::builder().start().unwrap();
+        let server = CredentialServer::start(&emulator).unwrap();
+        let config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .http_client(crate::aws::http::client(None).unwrap())
+            .endpoint_url(server.url())
+            .retry_config(RetryConfig::disabled())
+            .build();
+        let provider = CognitoProvider::new(&CognitoIdentity { pool: "us-west-2:0".into(), login: None }, &config);
+        for refusal in [
+            Some(Refusal::new(500, "InternalErrorException", "")),
+            Some(Refusal::new(400, "TooManyRequestsException", "")),
+            None,
+            Some(Refusal::new(400, "ResourceNotFoundException", "Identity not found.")),
+            None,
+        ] {
+            let refused = refusal.is_some();
+            server.set_refusal(refusal);
+            assert_eq!(provider.credentials().await.is_err(), refused);
+        }
+        let requests = server.requests();
+        let ids: Vec<_> = requests.iter().map(|request| request.asked["IdentityId"].as_str().unwrap()).collect();
+        assert_eq!(ids[..4], [ids[0]; 4]);
+        assert_ne!(ids[4], ids[0]);
     }
 }

@@ -28,7 +28,7 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::CredentialError;
-use crate::aws::error::{chain, first_line};
+use crate::aws::error::{chain, first_line, is_not_valid_yet};
 
 /// No answer with credentials is larger.
 const LARGEST_ANSWER: usize = 64 * 1024;
@@ -147,6 +147,9 @@ impl IotProvider {
     /// TLS tells by its own errors what asking again would not change.
     fn unreached(&self, error: &(dyn std::error::Error + 'static)) -> CredentialError {
         match tls_error(error) {
+            Some(rustls::Error::InvalidCertificate(reason)) if is_not_valid_yet(reason) => {
+                self.unavailable(format!("its certificate is not valid yet; is this machine's clock right? ({reason})"))
+            }
             Some(rustls::Error::InvalidCertificate(reason)) => CredentialError::Certificate {
                 field: "ca-path",
                 path: self.certificate.ca_path.display().to_string(),
@@ -225,5 +228,32 @@ fn pem_reason(error: &pem::Error) -> String {
         pem::Error::Io(error) => error.to_string(),
         pem::Error::NoItemsFound => "it holds nothing of its kind in PEM".to_owned(),
         _ => "it is no PEM file".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::CertificateError;
+
+    use super::*;
+
+    #[test]
+    fn a_certificate_that_is_not_valid_yet_is_a_matter_of_the_clock() {
+        let provider = IotProvider::new(IotCertificate {
+            endpoint: "iot.example".to_owned(),
+            cert_path: PathBuf::new(),
+            key_path: PathBuf::new(),
+            ca_path: PathBuf::new(),
+            role_alias: String::new(),
+            thing_name: String::new(),
+            connection_timeout: Duration::ZERO,
+            completion_timeout: Duration::ZERO,
+        });
+        let unreached = |reason| provider.unreached(&std::io::Error::other(rustls::Error::InvalidCertificate(reason)));
+        let early = unreached(CertificateError::NotValidYet);
+        assert!(matches!(early, CredentialError::Unavailable { .. }) && early.to_string().contains("clock"), "{early}");
+        for reason in [CertificateError::Expired, CertificateError::UnknownIssuer] {
+            assert!(matches!(unreached(reason), CredentialError::Certificate { .. }));
+        }
     }
 }

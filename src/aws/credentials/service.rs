@@ -12,7 +12,9 @@ pub(super) fn refusal(by: String, error: &impl ProvideErrorMetadata, status: u16
     let message = first_line(error.message().unwrap_or("the service gives no reason"));
     let reason = format!("{} ({code})", message.trim_end_matches('.'));
     match ServiceErrorKind::of(code, status) {
-        ServiceErrorKind::Throttled | ServiceErrorKind::Unavailable => CredentialError::Unavailable { by, reason },
+        ServiceErrorKind::Clock | ServiceErrorKind::Throttled | ServiceErrorKind::Unavailable => {
+            CredentialError::Unavailable { by, reason }
+        }
         _ => CredentialError::Refused { by, reason },
     }
 }

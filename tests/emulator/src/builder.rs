@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 
+use jiff::SignedDuration;
 use tempfile::NamedTempFile;
 use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
@@ -37,6 +38,8 @@ pub struct Builder {
     shuffle: u64,
     rate: Option<u64>,
     limits: Option<Limits>,
+    clock_ahead: SignedDuration,
+    streams_a_connection: Option<u32>,
 }
 
 impl Default for Builder {
@@ -54,6 +57,8 @@ impl Default for Builder {
             shuffle: 0,
             rate: None,
             limits: None,
+            clock_ahead: SignedDuration::ZERO,
+            streams_a_connection: None,
         }
     }
 }
@@ -139,6 +144,19 @@ impl Builder {
         self
     }
 
+    /// How far the clock that signatures are judged by, and that answers are dated by, is ahead of this machine's, in
+    /// seconds.
+    pub fn clock_ahead(mut self, seconds: i64) -> Self {
+        self.clock_ahead = SignedDuration::from_secs(seconds);
+        self
+    }
+
+    /// How many requests may be under way at a time on a connection of HTTP/2 (RFC 9113 section 5.1.2); 200 else.
+    pub fn streams_a_connection(mut self, most: u32) -> Self {
+        self.streams_a_connection = Some(most);
+        self
+    }
+
     /// Starts it on a thread of its own.
     pub fn start(self) -> Result<Emulator, Error> {
         let listener = TcpListener::bind(self.address).map_err(Error::io(format!("listening on {}", self.address)))?;
@@ -157,6 +175,8 @@ impl Builder {
             shuffle: self.shuffle,
             rate: self.rate,
             usage: Usage::new(self.limits),
+            clock_ahead: self.clock_ahead,
+            streams_a_connection: self.streams_a_connection,
             address,
             tls: self.tls,
             store: Store::default(),

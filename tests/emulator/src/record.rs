@@ -45,9 +45,14 @@ impl Operation {
         })
     }
 
-    /// Whether it belongs to a data endpoint.
-    pub(crate) fn is_media(self) -> bool {
-        matches!(self, Self::GetMedia | Self::PutMedia | Self::ListFragments | Self::GetMediaForFragmentList)
+    /// The headers that name its errors. The references of all data endpoints tell of their own spelling; what speaks JSON
+    /// has the control plane's too, since boto3 knows its errors by name.
+    pub(crate) fn error_headers(self) -> &'static [&'static str] {
+        match self {
+            Self::GetMedia | Self::PutMedia | Self::GetMediaForFragmentList => &["x-amz-errortype"],
+            Self::ListFragments => &["x-amz-errortype", "x-amzn-errortype"],
+            _ => &["x-amzn-errortype"],
+        }
     }
 }
 

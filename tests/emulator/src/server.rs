@@ -12,12 +12,13 @@ use futures_util::stream;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, Limited, StreamBody};
 use hyper::body::{Frame, Incoming};
-use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::header::{CONTENT_TYPE, DATE, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -38,6 +39,9 @@ use crate::{control, get_media, get_media_for_fragment_list, list_fragments, put
 
 /// The name that requests are signed for.
 const SERVICE: &str = "kinesisvideo";
+
+/// RFC 9110 section 5.6.7.
+const HTTP_DATE: &str = "%a, %d %b %Y %H:%M:%S GMT";
 
 /// How long is waited after a connection that could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
@@ -61,6 +65,8 @@ pub(crate) struct Context {
     /// Bytes a second on each connection that carries media.
     pub rate: Option<u64>,
     pub usage: Usage,
+    pub clock_ahead: SignedDuration,
+    pub streams_a_connection: Option<u32>,
     pub address: SocketAddr,
     pub tls: bool,
     pub store: Store,
@@ -71,6 +77,11 @@ pub(crate) struct Context {
 }
 
 impl Context {
+    /// The time by the emulator's own clock.
+    fn now(&self) -> Timestamp {
+        Timestamp::now() + self.clock_ahead
+    }
+
     /// The emulator's URL as a client that reached it by `authority` can use it.
     pub fn endpoint(&self, authority: &str) -> String {
         let scheme = if self.tls { "https" } else { "http" };
@@ -122,11 +133,15 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (socket, flushes) = Flushing::new(socket, Arc::clone(&context.sent));
+    let streams_a_connection = context.streams_a_connection;
     let service = service_fn(move |request| {
         let (context, connection) = (Arc::clone(&context), Connection { number, flushes: flushes.clone() });
         async move { Ok::<_, Infallible>(answer(&context, request, connection).await) }
     });
-    let builder = auto::Builder::new(TokioExecutor::new());
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    if let Some(most) = streams_a_connection {
+        builder.http2().max_concurrent_streams(most);
+    }
     let builder = if http2 { builder.http2_only() } else { builder.http1_only() };
     // An error here is a client that went away or a body that was cut on purpose.
     let _ = builder.serve_connection(TokioIo::new(socket), service).await;
@@ -141,11 +156,14 @@ async fn answer(context: &Arc<Context>, request: Request<Incoming>, connection: 
             Err(ServiceError::front(StatusCode::NOT_FOUND, "UnknownOperationException", message))
         }
     };
-    let media = operation.is_some_and(Operation::is_media);
-    let mut response = result.unwrap_or_else(|error| error_response(&error, media));
+    let headers = operation.map_or(&["x-amzn-errortype"][..], Operation::error_headers);
+    let mut response = result.unwrap_or_else(|error| error_response(&error, headers));
     let request_id = uuid::Uuid::new_v4().to_string();
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         response.headers_mut().insert(HeaderName::from_static("x-amzn-requestid"), value);
+    }
+    if let Ok(value) = HeaderValue::from_str(&context.now().strftime(HTTP_DATE).to_string()) {
+        response.headers_mut().insert(DATE, value);
     }
     response
 }
@@ -161,7 +179,7 @@ async fn dispatch(
         let stream = put_media::named_stream(&head.headers);
         record(context, operation, &head, connection.number, stream.clone(), None);
         let checked = async {
-            signature::verify(&context.keys, SERVICE, &context.region, &head, Payload::Streaming)?;
+            signature::verify(&context.keys, SERVICE, &context.region, &head, Payload::Streaming, context.now())?;
             strike(context, operation, stream.as_deref()).await?;
             put_media::ingest(context, &head.headers)
         };
@@ -181,7 +199,7 @@ async fn dispatch(
     let json = serde_json::from_slice(&bytes).ok();
     let stream = json.as_ref().and_then(named_stream);
     record(context, operation, &head, connection.number, stream.clone(), json.clone());
-    signature::verify(&context.keys, SERVICE, &context.region, &head, Payload::Whole(&bytes))?;
+    signature::verify(&context.keys, SERVICE, &context.region, &head, Payload::Whole(&bytes), context.now())?;
     if let Some(stream) = &stream {
         context.usage.call(stream, operation)?;
     }
@@ -285,14 +303,13 @@ fn json_response(status: StatusCode, body: &Value) -> Response<ResponseBody> {
     response
 }
 
-fn error_response(error: &ServiceError, media: bool) -> Response<ResponseBody> {
+fn error_response(error: &ServiceError, headers: &[&'static str]) -> Response<ResponseBody> {
     let body = json!({ error.message_member: error.message });
     let mut response = json_response(error.status, &body);
     if let Ok(value) = HeaderValue::from_str(&error.error_type) {
-        if media {
-            response.headers_mut().insert(HeaderName::from_static("x-amz-errortype"), value.clone());
+        for name in headers {
+            response.headers_mut().insert(HeaderName::from_static(name), value.clone());
         }
-        response.headers_mut().insert(HeaderName::from_static("x-amzn-errortype"), value);
     }
     response
 }

@@ -32,13 +32,14 @@ pub(crate) fn access_key(headers: &HeaderMap) -> Option<String> {
     Authorization::parse(headers).ok().map(|authorization| authorization.access_key.to_owned())
 }
 
-/// Checks a request to a service of this name against the credentials it may be signed with.
+/// Checks a request to a service of this name, which comes `now`, against the credentials it may be signed with.
 pub(crate) fn verify(
     keys: &KeyRing,
     service: &str,
     region: &str,
     head: &Parts,
     payload: Payload<'_>,
+    now: Timestamp,
 ) -> Result<(), ServiceError> {
     let authorization = Authorization::parse(&head.headers)?;
     let credentials = match keys.find(authorization.access_key, text(&head.headers, "x-amz-security-token")) {
@@ -54,7 +55,7 @@ pub(crate) fn verify(
         .map_err(|_| incomplete(format!("Date must be in ISO-8601 'basic format'. Got '{date}'.")))?
         .timestamp();
     authorization.check_scope(service, region, date)?;
-    check_clock(signed_at, Timestamp::now())?;
+    check_clock(signed_at, now)?;
     let expected = recompute(&credentials, service, region, head, &authorization, signed_at, payload)?;
     if same(&expected, authorization.signature) {
         return Ok(());

@@ -28,7 +28,10 @@ def refused(error_type, status, call, **arguments):
         call(**arguments)
     except ClientError as error:
         answer = error.response
-        found = (answer["Error"]["Code"], answer["ResponseMetadata"]["HTTPStatusCode"])
+        # boto3 does not read the header in which calls for media name their errors.
+        metadata = answer["ResponseMetadata"]
+        code = metadata["HTTPHeaders"].get("x-amz-errortype", answer["Error"]["Code"])
+        found = (code, metadata["HTTPStatusCode"])
         assert found == (error_type, status), found
         assert answer["Error"]["Message"], answer
         assert answer["ResponseMetadata"]["RequestId"], answer

@@ -16,6 +16,13 @@ times = {"StartTimestamp": 0, "EndTimestamp": 5000000000}
 selector = {"FragmentSelectorType": "SERVER_TIMESTAMP", "TimestampRange": times}
 limit = archive.exceptions.ClientLimitExceededException
 
+
+
+def name(error):
+    """boto3 does not read the header in which calls for media name their errors."""
+    return error.response["ResponseMetadata"]["HTTPHeaders"]["x-amz-errortype"]
+
+
 fragments, token, refusals, began = {}, None, 0, time.monotonic()
 while len(fragments) < 12000:
     asked = {"NextToken": token} if token else {"FragmentSelector": selector}
@@ -37,15 +44,16 @@ open_bodies = [media.get_media(StreamName="demo", StartSelector=earliest)["Paylo
 try:
     media.get_media(StreamName="demo", StartSelector=earliest)
     raise AssertionError("a fourth connection is granted")
-except media.exceptions.ConnectionLimitExceededException as error:
-    assert error.response["ResponseMetadata"]["HTTPStatusCode"] == 400, error.response
+except ClientError as error:
+    answer = error.response["ResponseMetadata"]
+    assert (name(error), answer["HTTPStatusCode"]) == ("ConnectionLimitExceededException", 400), error.response
 open_bodies.pop().close()
 while True:
     try:
         open_bodies.append(media.get_media(StreamName="demo", StartSelector=earliest)["Payload"])
         break
     except ClientError as error:
-        code = error.response["Error"]["Code"]
+        code = name(error)
         assert code in ("ConnectionLimitExceededException", "ClientLimitExceededException"), code
         assert time.monotonic() - began < 60, "a place does not become free"
 print("connections are limited")

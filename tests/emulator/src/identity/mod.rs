@@ -191,7 +191,7 @@ impl CredentialServer {
         lock(&self.context.state).lifetime = lifetime;
     }
 
-    /// Refuses every request from now on, or none.
+    /// Refuses every request for credentials from now on, or none; GetId still names an identity.
     pub fn set_refusal(&self, refusal: Option<Refusal>) {
         lock(&self.context.state).refusal = refusal;
     }

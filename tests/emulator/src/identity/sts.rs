@@ -19,8 +19,9 @@ const TOKEN_PARAMETER: &str = "WebIdentityToken";
 pub(super) fn answer(context: &Context, head: &Parts, body: &[u8]) -> Answer {
     let mut asked: BTreeMap<String, String> = form_urlencoded::parse(body).into_owned().collect();
     let action = asked.get("Action").cloned().unwrap_or_default();
+    let now = jiff::Timestamp::now();
     let given = match action.as_str() {
-        "AssumeRole" => signature::verify(&context.keys, "sts", &context.region, head, Payload::Whole(body))
+        "AssumeRole" => signature::verify(&context.keys, "sts", &context.region, head, Payload::Whole(body), now)
             .map_err(|error| Refusal { status: error.status, code: error.error_type, message: error.message }),
         "AssumeRoleWithWebIdentity" => match asked.remove(TOKEN_PARAMETER) {
             Some(token) if token == WEB_IDENTITY_TOKEN => Ok(()),

@@ -157,8 +157,12 @@ impl Answer {
         self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
     }
 
+    /// As control plane or data endpoint spells it.
     pub fn error_type(&self) -> &str {
-        self.header("x-amzn-errortype")
+        match self.header("x-amzn-errortype") {
+            "" => self.header("x-amz-errortype"),
+            control => control,
+        }
     }
 }
 
