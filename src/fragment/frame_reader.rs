@@ -148,8 +148,7 @@ impl FrameReader {
     /// Before anything is read: this moment, in ns, has presentation time 0, and whatever can be is presented by its
     /// distance from it.
     pub fn anchor(&mut self, mode: TimestampMode, origin: i64) {
-        self.timeline = Timeline::anchored(origin);
-        self.mode = mode;
+        self.keep_time(mode, Timeline::anchored(origin));
     }
 
     /// Whether a body that ends here ends between two elements.
@@ -169,9 +168,16 @@ impl FrameReader {
     /// Before anything is read: which clock presentation time follows, and, where the stream is watched while it is made,
     /// by how many ns that may part from the one it is watched by. Then the first frame is presented when it came.
     pub fn time_by(&mut self, mode: TimestampMode, drift_limit: Option<i64>) {
-        let timeline = drift_limit.map_or_else(Timeline::new, Timeline::live);
-        self.timeline = if mode == TimestampMode::Contiguous { timeline.without_gaps() } else { timeline };
+        self.keep_time(mode, drift_limit.map_or_else(Timeline::new, Timeline::live));
+    }
+
+    fn keep_time(&mut self, mode: TimestampMode, timeline: Timeline) {
         self.mode = mode;
+        self.timeline = match mode {
+            TimestampMode::Producer => timeline,
+            TimestampMode::Server => timeline.unsteady(),
+            TimestampMode::Contiguous => timeline.without_gaps(),
+        };
     }
 
     /// What is pushed from now on came at this time.

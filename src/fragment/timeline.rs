@@ -14,27 +14,30 @@ const CLOCK_SET: i64 = 10_000_000_000;
 /// Invariants: the first frame placed has time 0, or that at which it came where the stream is live; frames of one
 /// fragment keep their order, and, but for a squeeze, their distances; the first frame of each track in a fragment lies
 /// after all that the track had before. Where the clock says otherwise (a producer that was set back, one that uploads
-/// old recordings), the fragment goes on at the end of the last frame.
+/// old recordings), the fragment goes on at the end of the last frame, and what follows keeps its distance from it;
+/// where timelines are [`anchored`](Self::anchored) or [`unsteady`](Self::unsteady), it is by itself.
 #[derive(Clone, Debug, Default)]
 pub struct Timeline {
     /// Presentation time minus capture time, once a frame has been placed.
     offset: Option<i64>,
+    /// How much later the fragment at hand alone is presented, in ns, since it would overlap the one before it.
+    later: i64,
     squeeze: Option<Squeeze>,
     /// Capture time of the fragment's start.
     fragment_start: i64,
-    /// Presentation time of the start of the fragment before, until the first frame of this one is placed.
+    /// That of the fragment before, until the first frame of this one is placed.
     previous_start: Option<i64>,
     fragments: u64,
     tracks: Vec<Track>,
-    /// The end of the last frame, over all tracks, in presentation time.
-    end: i64,
     /// The latest capture time of all frames, and the end of that frame.
     latest_capture: i64,
     captured_until: i64,
     live: Option<Live>,
     gapless: bool,
-    /// The capture time that every fragment is presented from, where that is possible.
-    origin: Option<i64>,
+    /// Every fragment is presented by its own time, where that is possible.
+    anchored: bool,
+    /// So is every fragment that does not begin before the one before it.
+    unsteady: bool,
     /// Time does not follow from the fragment before.
     discont: bool,
 }
@@ -70,9 +73,49 @@ impl Squeeze {
 struct Track {
     /// The fragment that the track's last frame was in, counted from 1; 0 before any.
     fragment: u64,
+    /// The frame that is shown last, and how long it says that it lasts.
     latest: i64,
+    lasts: Option<i64>,
+    /// The frame before, in decoding order.
     previous: i64,
-    spacing: i64,
+    /// The least distance between two frames of this fragment, and of the last one before it that had two: what frames
+    /// last that do not say so. Pictures come in another order than they are shown in, so that others are greater.
+    spacing: Option<i64>,
+    spacing_before: Option<i64>,
+}
+
+impl Track {
+    /// Takes in a frame of this fragment.
+    fn push(&mut self, fragment: u64, pts: i64, lasts: Option<i64>) {
+        let known = self.fragment > 0;
+        if known && self.fragment == fragment {
+            let distance = Some(pts.saturating_sub(self.previous).saturating_abs()).filter(|distance| *distance > 0);
+            self.spacing = [self.spacing, distance].into_iter().flatten().min();
+        } else {
+            self.spacing_before = self.spacing.take().or(self.spacing_before);
+        }
+        if !known || pts > self.latest {
+            self.latest = pts;
+            self.lasts = lasts;
+        }
+        self.fragment = fragment;
+        self.previous = pts;
+    }
+
+    fn least_spacing(&self) -> Option<i64> {
+        [self.spacing, self.spacing_before].into_iter().flatten().min()
+    }
+
+    /// The end of its last frame.
+    fn end(&self) -> i64 {
+        self.latest.saturating_add(self.lasts.or(self.least_spacing()).unwrap_or(SHORTEST_FRAME))
+    }
+
+    /// The soonest that another frame may follow.
+    fn soonest(&self) -> i64 {
+        let distance = [self.lasts, self.least_spacing()].into_iter().flatten().min();
+        self.latest.saturating_add(distance.unwrap_or(SHORTEST_FRAME))
+    }
 }
 
 /// Where a frame goes.
@@ -102,7 +145,13 @@ impl Timeline {
     /// A timeline whose time 0 is the capture time `origin`, in ns. A fragment that overlaps the one before it moves
     /// behind that; the next one is presented by its own time again.
     pub fn anchored(origin: i64) -> Self {
-        Self { offset: Some(origin.saturating_neg()), origin: Some(origin), ..Self::default() }
+        Self { offset: Some(origin.saturating_neg()), anchored: true, ..Self::default() }
+    }
+
+    /// The same, where fragments begin when they were received. One that overlaps the one before it came early, or that
+    /// one late: it follows at once, and the next is presented by its own time again.
+    pub fn unsteady(self) -> Self {
+        Self { unsteady: true, ..self }
     }
 
     /// What is placed from now on came at this time.
@@ -115,14 +164,10 @@ impl Timeline {
     /// A fragment begins; `start` is the capture time of its cluster, in ns. By how many ns presentation times change
     /// against the producer's clock, where that has run away: negative where it is fast.
     pub fn begin_fragment(&mut self, start: i64) -> Option<i64> {
-        if self.fragments > 0 {
-            self.previous_start = self.offset.map(|_| self.presentation(self.fragment_start));
-        }
+        self.previous_start = (self.fragments > 0).then_some(self.fragment_start);
         self.fragments = self.fragments.saturating_add(1);
         self.fragment_start = start;
-        if let Some(origin) = self.origin {
-            self.offset = Some(origin.saturating_neg());
-        }
+        self.later = 0;
         let correction = self.correction(start)?;
         self.discont = true;
         Some(correction)
@@ -141,41 +186,40 @@ impl Timeline {
         }
         let mut pts = self.presentation(capture);
 
-        let previous_start = self.previous_start.take();
-        if self.gapless && previous_start.is_some() && pts > self.end {
+        let previous_start = self.previous_start.take().filter(|_| !first_of_all);
+        if self.gapless && previous_start.is_some() && pts > self.end() {
             pts = self.resumption();
             self.shift_to(pts, capture);
+            self.judge_anew();
         }
-        let fragment_goes_back =
-            previous_start.is_some_and(|previous| self.presentation(self.fragment_start) < previous);
-        let Some(state) = self.tracks.get(track).copied() else {
+        let Some(mut state) = self.tracks.get(track).copied() else {
             return Placement { pts: 0, discont: false };
         };
-        let known = state.fragment > 0;
-        let track_goes_back = known && state.fragment != self.fragments && pts <= state.latest;
-        let goes_back = !first_of_all && (fragment_goes_back || track_goes_back);
+        let clock_goes_back = previous_start.is_some_and(|previous| self.fragment_start < previous);
+        let overlaps = state.fragment > 0 && state.fragment != self.fragments && pts <= state.latest;
+        let goes_back = clock_goes_back || overlaps;
+        let came_early = self.unsteady && overlaps && !clock_goes_back;
         if goes_back {
-            pts = self.resumption();
-            self.shift_to(pts, capture);
-        }
-        let discont = std::mem::take(&mut self.discont) | goes_back;
-
-        let mut spacing = state.spacing;
-        if known {
-            let distance = pts.saturating_sub(state.previous).saturating_abs();
-            if distance > 0 && state.fragment == self.fragments {
-                spacing = distance;
+            let own_time = pts;
+            // By the track alone and no later than need be: else a little would add up with each that comes early.
+            pts = if came_early { state.soonest() } else { self.resumption() };
+            if came_early || self.anchored {
+                self.later = self.later.saturating_add(pts.saturating_sub(own_time));
+            } else {
+                self.shift_to(pts, capture);
+            }
+            if clock_goes_back {
+                self.judge_anew();
             }
         }
-        let lasts = duration
-            .and_then(|duration| i64::try_from(duration).ok())
-            .filter(|duration| *duration > 0)
-            .unwrap_or(spacing.max(SHORTEST_FRAME));
-        if let Some(state) = self.tracks.get_mut(track) {
-            let latest = if known { state.latest.max(pts) } else { pts };
-            *state = Track { fragment: self.fragments, latest, previous: pts, spacing };
+        let discont = std::mem::take(&mut self.discont) | (goes_back && !came_early);
+
+        let lasts = duration.and_then(|duration| i64::try_from(duration).ok()).filter(|duration| *duration > 0);
+        state.push(self.fragments, pts, lasts);
+        let lasts = lasts.or(state.least_spacing()).unwrap_or(SHORTEST_FRAME);
+        if let Some(track) = self.tracks.get_mut(track) {
+            *track = state;
         }
-        self.end = self.end.max(pts.saturating_add(lasts));
         self.latest_capture = if first_of_all || goes_back { capture } else { self.latest_capture.max(capture) };
         self.captured_until = self.latest_capture.saturating_add(lasts);
         if let Some(Live { drift, arrival: Some(arrival) }) = &mut self.live {
@@ -188,23 +232,34 @@ impl Timeline {
 
     fn presentation(&self, capture: i64) -> i64 {
         let gained = self.squeeze.map_or(0, |squeeze| squeeze.gained(capture));
-        capture.saturating_add(self.offset.unwrap_or(0)).saturating_sub(gained)
+        capture.saturating_add(self.offset.unwrap_or(0)).saturating_add(self.later).saturating_sub(gained)
     }
 
     /// From now on, `capture` is presented at `presentation`.
     fn shift_to(&mut self, presentation: i64, capture: i64) {
         self.squeeze = None;
+        self.later = 0;
         self.offset = Some(presentation.saturating_sub(capture));
+    }
+
+    /// How early or late frames have come so far tells nothing of those that follow.
+    fn judge_anew(&mut self) {
         if let Some(live) = &mut self.live {
             live.drift.corrected();
         }
     }
 
+    /// The end of the last frame, over all tracks.
+    fn end(&self) -> i64 {
+        self.tracks.iter().filter(|track| track.fragment > 0).map(Track::end).max().unwrap_or(0)
+    }
+
     /// Where a frame goes whose clock does not tell: at the end of the last one, but not later than it can be shown.
     fn resumption(&self) -> i64 {
-        let Some(Live { drift, arrival: Some(arrival) }) = &self.live else { return self.end };
+        let end = self.end();
+        let Some(Live { drift, arrival: Some(arrival) }) = &self.live else { return end };
         let as_usual = arrival.running_time.saturating_sub(drift.usual_lateness());
-        if as_usual.saturating_sub(self.end) > drift.limit() { as_usual } else { self.end }
+        if as_usual.saturating_sub(end) > drift.limit() { as_usual } else { end }
     }
 
     /// Brings the clocks together again where they have parted.
@@ -215,9 +270,7 @@ impl Timeline {
         }
         if let Some(squeeze) = self.squeeze.take() {
             self.offset = Some(offset.saturating_sub(squeeze.excess));
-            if let Some(live) = &mut self.live {
-                live.drift.corrected();
-            }
+            self.judge_anew();
         }
         let presentation = self.presentation(start);
         let live = self.live.as_mut()?;
@@ -229,6 +282,7 @@ impl Timeline {
         if !arrival.waited && gap > CLOCK_SET && early > CLOCK_SET {
             let resumption = self.resumption();
             self.shift_to(resumption, start);
+            self.judge_anew();
             return Some(resumption.saturating_sub(presentation));
         }
 
@@ -324,6 +378,30 @@ mod tests {
         // Overlaps: behind the last frame.
         assert_eq!(place(1540), [(620, true), (660, false), (700, false)]);
         assert_eq!(place(1800), [(800, false), (840, false), (880, false)]);
+    }
+
+    #[test]
+    fn a_fragment_ends_where_the_picture_that_is_shown_last_does() {
+        // Pictures of 40 ms, each third one shown before the two that come before it.
+        let pictures = [(0, 0), (0, 120), (0, 40), (0, 80), (0, 240), (0, 160), (0, 200)];
+        let restarted = run(&[(5000, &pictures), (1000, &pictures), (1000, &pictures[..1])]);
+        let starts: Vec<_> = restarted.iter().step_by(pictures.len()).copied().collect();
+        assert_eq!(starts, [(0, false), (280, true), (560, true)]);
+
+        let mut timeline = Timeline::new().without_gaps();
+        let starts = [0, 5000, 5280, 9000].map(|start| {
+            timeline.begin_fragment(start * MS);
+            let times = pictures.map(|(_, time)| timeline.place(0, (start + time) * MS, None).pts / 1_000_000);
+            assert_eq!(times.map(|time| time - times[0]), pictures.map(|(_, time)| time as u64));
+            times[0]
+        });
+        assert_eq!(starts, [0, 280, 560, 840]);
+    }
+
+    #[test]
+    fn a_pause_between_two_frames_is_not_how_long_frames_last() {
+        let placed = run(&[(5000, &[(0, 0), (0, 40), (0, 80), (0, 900)]), (0, &[(0, 0)]), (0, &[(0, 0)])]);
+        assert_eq!(placed[4..], [(940, true), (980, true)]);
     }
 
     #[test]

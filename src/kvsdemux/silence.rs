@@ -12,17 +12,22 @@ const STEP: u64 = PATIENCE / 2;
 pub struct Silence {
     /// The end of what came, in ns of stream time.
     until: Option<u64>,
-    /// When the last frame began, and how far it was from the one before: frames without duration last so long.
+    /// When the last frame began, and how far the last ones were from those before them. Frames without duration last as
+    /// long as the least of these: pictures come in another order than they are shown in, so that others are greater.
     last: Option<u64>,
-    spacing: u64,
+    distances: [Option<u64>; 4],
 }
 
 impl Silence {
     /// A frame of the track came.
     pub fn heard(&mut self, pts: u64, duration: Option<u64>) {
-        self.spacing = self.last.and_then(|last| pts.checked_sub(last)).unwrap_or(self.spacing);
+        if let Some(distance) = self.last.map(|last| pts.abs_diff(last)).filter(|distance| *distance > 0) {
+            let [_, second, third, fourth] = self.distances;
+            self.distances = [second, third, fourth, Some(distance)];
+        }
         self.last = Some(pts);
-        let end = pts.saturating_add(duration.unwrap_or(self.spacing));
+        let least = self.distances.iter().flatten().min().copied();
+        let end = pts.saturating_add(duration.or(least).unwrap_or(0));
         self.until = Some(self.until.map_or(end, |until| until.max(end)));
     }
 
@@ -121,6 +126,16 @@ mod tests {
         unknown.heard(2000 * MS, None);
         assert_eq!(unknown.at(4400 * MS), None);
         assert_eq!(unknown.at(4500 * MS), Some((4000 * MS, 250 * MS)));
+    }
+
+    #[test]
+    fn pictures_that_are_shown_in_another_order_last_no_longer() {
+        let mut silence = Silence::default();
+        for pts in [0, 120, 40, 80, 240, 160, 200, 360, 280, 320] {
+            silence.heard(pts * MS, None);
+        }
+        assert_eq!(silence.at(899 * MS), None);
+        assert_eq!(silence.at(900 * MS), Some((400 * MS, 250 * MS)));
     }
 
     #[test]

@@ -12,7 +12,8 @@ const DEVICE_CLASS: &str = "Source/Network/KVS";
 glib::wrapper! {
     /// Lists the streams of an account in a region as devices, of which each makes a `kvssrc`.
     ///
-    /// It asks the service (ListStreams) once, when it is started or probed. Region, endpoint and credentials are those
+    /// It asks the service (ListStreams) once, when it is started or probed; streams that are not known two seconds after
+    /// the start are added when they are, and a probe that has no answer within five finds none. Region, endpoint and credentials are those
     /// that `kvssrc` would find, or its properties:
     ///
     /// ```text

@@ -44,6 +44,8 @@ struct Camera {
     /// What its clock shows at true time 0, and how fast it runs, in millionths too much.
     clock: i64,
     millionths: i64,
+    /// How long after its beginning a fragment is received, where that is its time.
+    received: Option<fn(usize) -> i64>,
 }
 
 impl Camera {
@@ -55,7 +57,14 @@ impl Camera {
             fragments: 0,
             clock: CLOCK,
             millionths,
+            received: None,
         }
+    }
+
+    /// One whose fragments have the time at which the service received them: 100 ms early and late in turn.
+    fn received(millionths: i64) -> Self {
+        let delay = |fragment| if fragment % 2 == 0 { 300 * MS } else { 100 * MS };
+        Self { timeline: Timeline::live(LIMIT).unsteady(), received: Some(delay), ..Self::new(millionths) }
     }
 
     fn shown(&self, time: i64) -> i64 {
@@ -72,16 +81,17 @@ impl Camera {
             };
             [(0, picture * STEP, shown * STEP), (1, picture * STEP, picture * STEP + 30 * MS)]
         });
+        let start = self.received.map_or(self.shown(begin), |delay| CLOCK + begin + delay(self.fragments));
         for (index, (track, made, captured)) in frames.enumerate() {
             let arrival = arrival(begin + made);
             self.timeline.arrived(arrival);
             if index == 0 {
-                let correction = self.timeline.begin_fragment(self.shown(begin));
+                let correction = self.timeline.begin_fragment(start);
                 self.corrections.extend(correction);
                 self.fragments += 1;
             }
             let capture = self.shown(begin + captured);
-            let placement = self.timeline.place(track, capture, Some(STEP as u64));
+            let placement = self.timeline.place(track, start + capture - self.shown(begin), Some(STEP as u64));
             self.placed.push(Placed {
                 track,
                 fragment: self.fragments,
@@ -160,6 +170,29 @@ fn a_clock_that_is_fast_for_an_hour_stays_within_the_latency() {
 #[test]
 fn a_clock_that_is_slow_for_an_hour_stays_within_the_latency() {
     an_hour(-1000);
+}
+
+#[test]
+fn fragments_received_early_and_late_are_no_drift() {
+    let mut camera = Camera::received(0);
+    camera.run(0..1800);
+    camera.assert_in_order();
+    camera.assert_disconts(0);
+    assert!(camera.corrections.is_empty(), "{:?}", camera.corrections);
+    // But for what is left of 2 s that 46 pictures do not fill.
+    assert!(camera.placed.iter().all(|frame| (frame.pts - BEGIN - (frame.capture - CLOCK)).abs() < MS));
+}
+
+#[test]
+fn clocks_that_part_are_told_by_when_fragments_were_received_too() {
+    for millionths in [1000, -1000] {
+        let mut camera = Camera::received(millionths);
+        camera.run(0..1800);
+        camera.assert_in_order();
+        camera.assert_disconts(camera.corrections.len());
+        let worst = camera.placed.iter().map(|frame| frame.lateness().abs()).max().unwrap();
+        assert!(worst < LATENCY, "{worst} ns at {millionths}: {:?}", camera.corrections);
+    }
 }
 
 #[test]

@@ -4,4 +4,5 @@
 mod body;
 mod ends;
 mod live;
+mod received;
 mod resume;

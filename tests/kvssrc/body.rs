@@ -4,8 +4,9 @@
 #[derive(Clone)]
 pub struct Fragment {
     pub number: u64,
-    /// Producer timestamp in ms since 1970; server timestamps are a second later.
+    /// Producer timestamp in ms since 1970, and by how much the server timestamp is later.
     pub producer_ms: u64,
+    pub delay_ms: u64,
     /// The cluster's own time, in ticks.
     pub cluster: u64,
     /// ns a tick.
@@ -78,6 +79,7 @@ impl Fragment {
         Self {
             number: 100 + index,
             producer_ms: START_MS + index * 1000,
+            delay_ms: 1000,
             cluster: index * 1000,
             scale: 1_000_000,
             tracks: vec![Track::alaw(1, "microphone")],
@@ -112,7 +114,7 @@ impl Fragment {
         let seconds = |ms: u64| format!("{}.{:03}", ms / 1000, ms % 1000);
         let mut all = vec![
             ("AWS_KINESISVIDEO_FRAGMENT_NUMBER".to_owned(), self.number.to_string()),
-            ("AWS_KINESISVIDEO_SERVER_TIMESTAMP".to_owned(), seconds(self.producer_ms + 1000)),
+            ("AWS_KINESISVIDEO_SERVER_TIMESTAMP".to_owned(), seconds(self.producer_ms + self.delay_ms)),
             ("AWS_KINESISVIDEO_PRODUCER_TIMESTAMP".to_owned(), seconds(self.producer_ms)),
         ];
         all.extend(self.tags.clone());

@@ -2,15 +2,19 @@
 
 use gst::prelude::*;
 
-use super::support::{command, init, printed};
-use kvs_emulator::{Emulator, StreamSettings};
+use super::support::{PATIENCE, command, init, printed};
+use kvs_emulator::{ANY_STREAM, Emulator, Fault, Operation, Repeat, StreamSettings};
 
 /// More than the service is asked for at once.
 const STREAMS: usize = 1005;
 
 fn provider(emulator: &Emulator) -> gst::DeviceProvider {
     init();
-    let provider = gst::DeviceProviderFactory::by_name("kvsdeviceprovider").unwrap();
+    // Not the one of the process, whose properties and devices all tests would share.
+    let factory =
+        gst::DeviceProviderFactory::find("kvsdeviceprovider").and_then(|factory| factory.load().ok()).unwrap();
+    let provider = gst::glib::Object::with_type(factory.device_provider_type());
+    let provider = provider.downcast::<gst::DeviceProvider>().unwrap();
     for (name, value) in [
         ("aws-region", emulator.region()),
         ("endpoint-url", &emulator.url()),
@@ -106,4 +110,72 @@ fn the_device_monitor_lists_them() {
     let asked = emulator.requests().len();
     let _ = command("gst-device-monitor-1.0", &emulator).arg("Video/Source").output().unwrap();
     assert_eq!(emulator.requests().len(), asked);
+}
+
+/// The name of a device that is added.
+fn added(bus: &gst::Bus) -> String {
+    let message = bus.timed_pop_filtered(PATIENCE, &[gst::MessageType::DeviceAdded]).expect("a device");
+    let gst::MessageView::DeviceAdded(added) = message.view() else { panic!("{message:?}") };
+    added.device().display_name().into()
+}
+
+#[test]
+fn an_application_with_a_runtime_of_its_own_may_ask() {
+    let emulator = Emulator::builder().start().unwrap();
+    emulator.create_stream("front-door").unwrap();
+    for mut builder in [tokio::runtime::Builder::new_current_thread(), tokio::runtime::Builder::new_multi_thread()] {
+        let runtime = builder.enable_all().build().unwrap();
+        runtime.block_on(async {
+            let provider = provider(&emulator);
+            assert_eq!(provider.devices().len(), 1);
+            provider.start().unwrap();
+            assert_eq!(provider.devices().len(), 1);
+            provider.stop();
+        });
+    }
+}
+
+#[test]
+fn a_start_waits_for_no_service_that_is_slow() {
+    let emulator = Emulator::builder().start().unwrap();
+    emulator.create_stream_with("front-door", front_door()).unwrap();
+    let slow = Fault::Slow { bytes_per_second: 100 };
+    emulator.set_fault_on(ANY_STREAM, Operation::ListStreams, slow, Repeat::Once);
+    let provider = provider(&emulator);
+    provider.start().unwrap();
+    assert_eq!(provider.devices().len(), 0);
+    assert_eq!(added(&provider.bus()), "front-door");
+    assert_eq!(provider.devices().len(), 1);
+    provider.stop();
+}
+
+#[test]
+fn a_service_that_does_not_answer_keeps_nobody_waiting() {
+    let emulator = Emulator::builder().start().unwrap();
+    emulator.create_stream("front-door").unwrap();
+    let provider = provider(&emulator);
+    let hangs = Fault::HangRequest { operation: Operation::ListStreams };
+    emulator.set_fault(ANY_STREAM, hangs, Repeat::Times(2));
+    // Longer than the two of them wait, and shorter than the service is waited for.
+    let begin = std::time::Instant::now();
+    assert_eq!(provider.devices().len(), 0);
+    provider.start().unwrap();
+    assert!(begin.elapsed() < std::time::Duration::from_secs(20), "{:?}", begin.elapsed());
+    provider.stop();
+
+    // What was asked for then comes no more.
+    provider.start().unwrap();
+    assert_eq!(added(&provider.bus()), "front-door");
+    assert_eq!(provider.devices().len(), 1);
+    provider.stop();
+}
+
+#[test]
+fn a_service_that_refuses_is_a_start_that_fails() {
+    let emulator = Emulator::builder().start().unwrap();
+    let refusal = Fault::http(Operation::ListStreams, 403, "AccessDeniedException", "not you");
+    emulator.set_fault(ANY_STREAM, refusal, Repeat::Always);
+    let provider = provider(&emulator);
+    assert!(provider.start().is_err());
+    assert_eq!(provider.devices().len(), 0);
 }

@@ -108,3 +108,18 @@ fn timestamps_follow_the_clock_that_was_asked_for() {
     assert_eq!(starts("timestamp-mode=server"), [0, 1000, 2000, 3_603_000, 3_604_000]);
     assert_eq!(starts("timestamp-mode=contiguous"), [0, 200, 400, 600, 800]);
 }
+
+#[test]
+fn fragments_that_are_received_early_and_late_do_not_add_up() {
+    let fragments: Vec<_> = (0..60)
+        .map(|index| Fragment { delay_ms: if index % 2 == 0 { 1100 } else { 900 }, ..Fragment::audio(index, 50) })
+        .collect();
+    let emulator = emulator_with_body(body(&fragments));
+    for output in ["", "! matroskademux"] {
+        let outcome = run(&format!("{} timestamp-mode=server {output}", source(&emulator)), "audio/x-alaw").ok();
+        let wanted: Vec<_> = (0..3000).map(|frame| frame * 20).collect();
+        assert_eq!(outcome.pts_ms(), wanted);
+        let disconts = outcome.frames.iter().filter(|frame| frame.flags.contains(gst::BufferFlags::DISCONT)).count();
+        assert_eq!(disconts, 1, "the first alone");
+    }
+}
