@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::process::{Child, Stdio};
+use std::time::Duration;
 
 use gst::prelude::*;
 use kvs_emulator::media::{Cluster, TrackEntry, TrackKind, header};
