@@ -50,6 +50,7 @@ fn track(entry: &Child) -> Result<Track, Error> {
         codec_delay: 0,
         seek_pre_roll: 0,
         stripped_header: Bytes::new(),
+        unsupported_encoding: None,
     };
     let (mut kind, mut bcp47, mut encodings) = (0, None, None);
     let (mut video_settings, mut audio_settings) = (Video::default(), Audio::default());
@@ -141,19 +142,18 @@ fn audio(element: &Child) -> Result<Audio, Error> {
     Ok(audio)
 }
 
-/// Takes over header stripping and refuses everything else that a consumer would have to undo
+/// Takes over header stripping, and tells of everything else that a consumer would have to undo
 /// (RFC 9559 section 5.1.4.1.31).
 fn undo_encodings(encodings: &Child, track: &mut Track) -> Result<(), Error> {
-    let number = track.number;
-    let unsupported = |offset, what: &str| Err(Error::UnsupportedEncoding { offset, track: number, what: what.into() });
-    let mut seen = false;
+    let mut found = None;
     for encoding in encodings.children() {
         let encoding = encoding?;
         if encoding.id != Id::CONTENT_ENCODING {
             continue;
         }
-        if std::mem::replace(&mut seen, true) {
-            return unsupported(encoding.offset, "more than one encoding");
+        if found.is_some() {
+            track.unsupported_encoding = Some("more than one encoding".to_owned());
+            return Ok(());
         }
         let (mut scope, mut kind, mut algorithm, mut settings) = (1, 0, 0, &[][..]);
         for child in encoding.children() {
@@ -174,27 +174,29 @@ fn undo_encodings(encodings: &Child, track: &mut Track) -> Result<(), Error> {
                 _ => {}
             }
         }
-        let offset = encoding.offset;
-        match (kind, algorithm) {
-            (0, 3) => {}
-            (0, 0) => return unsupported(offset, "zlib compression"),
-            (0, 1) => return unsupported(offset, "bzlib compression"),
-            (0, 2) => return unsupported(offset, "LZO1X compression"),
-            (0, other) => return unsupported(offset, &format!("compression algorithm {other}")),
-            (1, _) => return unsupported(offset, "encryption"),
-            (other, _) => return unsupported(offset, &format!("encoding type {other}")),
-        }
-        if !(1..=3).contains(&scope) {
-            return unsupported(offset, &format!("scope {scope}"));
-        }
-        if scope & 1 != 0 {
-            track.stripped_header = Bytes::copy_from_slice(settings);
-        }
-        if scope & 2 != 0
-            && let Some(private) = &track.codec_private
-        {
-            track.codec_private = Some([settings, private].concat().into());
-        }
+        found = Some((scope, kind, algorithm, settings));
+    }
+    let Some((scope, kind, algorithm, settings)) = found else { return Ok(()) };
+    track.unsupported_encoding = match (kind, algorithm, scope) {
+        (0, 3, 1..=3) => None,
+        (0, 3, scope) => Some(format!("scope {scope}")),
+        (0, 0, _) => Some("zlib compression".to_owned()),
+        (0, 1, _) => Some("bzlib compression".to_owned()),
+        (0, 2, _) => Some("LZO1X compression".to_owned()),
+        (0, other, _) => Some(format!("compression algorithm {other}")),
+        (1, ..) => Some("encryption".to_owned()),
+        (other, ..) => Some(format!("encoding type {other}")),
+    };
+    if track.unsupported_encoding.is_some() {
+        return Ok(());
+    }
+    if scope & 1 != 0 {
+        track.stripped_header = Bytes::copy_from_slice(settings);
+    }
+    if scope & 2 != 0
+        && let Some(private) = &track.codec_private
+    {
+        track.codec_private = Some([settings, private].concat().into());
     }
     Ok(())
 }
@@ -291,6 +293,7 @@ mod tests {
             codec_delay: 5,
             seek_pre_roll: 6,
             stripped_header: Bytes::new(),
+            unsupported_encoding: None,
         };
         assert_eq!(track, Ok(expected));
     }
@@ -371,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn every_other_encoding_is_refused() {
+    fn every_other_encoding_is_told() {
         let algorithm = |value| leaf(Id::CONTENT_COMPRESSION, &number(Id::CONTENT_COMP_ALGO, value));
         for (encodings, expected) in [
             (&[&[][..]][..], "zlib compression"),
@@ -385,10 +388,12 @@ mod tests {
             (&[&[stripping(), number(Id::CONTENT_ENCODING_SCOPE, 0)]], "scope 0"),
             (&[&[stripping()], &[stripping()]], "more than one encoding"),
         ] {
-            match encoded(encodings) {
-                Err(Error::UnsupportedEncoding { track: 1, what, .. }) => assert_eq!(what, expected),
-                other => panic!("{expected}: {other:?}"),
-            }
+            let track = encoded(encodings).unwrap();
+            assert_eq!(track.unsupported_encoding.as_deref(), Some(expected));
+            assert_eq!(
+                (track.stripped_header, track.codec_private),
+                (Bytes::new(), Some(Bytes::from_static(b"private")))
+            );
         }
     }
 }
