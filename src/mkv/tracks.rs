@@ -48,7 +48,6 @@ fn track(entry: &Child) -> Result<Track, Error> {
         language: None,
         default_duration: None,
         codec_delay: 0,
-        seek_pre_roll: 0,
         stripped_header: Bytes::new(),
         unsupported_encoding: None,
     };
@@ -67,7 +66,6 @@ fn track(entry: &Child) -> Result<Track, Error> {
             Id::LANGUAGE_BCP47 => bcp47 = Some(child.text()),
             Id::DEFAULT_DURATION => track.default_duration = child.positive()?,
             Id::CODEC_DELAY => track.codec_delay = child.unsigned()?,
-            Id::SEEK_PRE_ROLL => track.seek_pre_roll = child.unsigned()?,
             Id::VIDEO => video_settings = video(&child)?,
             Id::AUDIO => audio_settings = audio(&child)?,
             Id::CONTENT_ENCODINGS => encodings = Some(child),
@@ -96,8 +94,8 @@ fn video(element: &Child) -> Result<Video, Error> {
         match child.id {
             Id::PIXEL_WIDTH => video.pixel_width = child.pixels()?,
             Id::PIXEL_HEIGHT => video.pixel_height = child.pixels()?,
-            Id::DISPLAY_WIDTH => video.display_width = Some(child.pixels()?).filter(|&width| width != 0),
-            Id::DISPLAY_HEIGHT => video.display_height = Some(child.pixels()?).filter(|&height| height != 0),
+            Id::DISPLAY_WIDTH => video.display_width = child.optional_pixels(),
+            Id::DISPLAY_HEIGHT => video.display_height = child.optional_pixels(),
             Id::DISPLAY_UNIT => video.display_unit = child.unsigned()?,
             Id::FLAG_INTERLACED => video.interlaced = child.unsigned()?,
             Id::FIELD_ORDER => video.field_order = child.unsigned_or(video.field_order)?,
@@ -131,9 +129,8 @@ fn audio(element: &Child) -> Result<Audio, Error> {
         let child = child?;
         match child.id {
             Id::SAMPLING_FREQUENCY => audio.sampling_frequency = child.frequency_or(audio.sampling_frequency)?,
-            Id::OUTPUT_SAMPLING_FREQUENCY if !child.data.is_empty() => {
-                audio.output_sampling_frequency = Some(child.frequency_or(0.0)?);
-            }
+            // One that makes no sense counts as missing.
+            Id::OUTPUT_SAMPLING_FREQUENCY => audio.output_sampling_frequency = child.frequency_or(0.0).ok(),
             Id::CHANNELS => audio.channels = child.unsigned_or(audio.channels)?,
             Id::BIT_DEPTH => audio.bit_depth = child.positive()?,
             _ => {}
@@ -248,6 +245,7 @@ mod tests {
             number(Id::PIXEL_HEIGHT, 360),
             number(Id::DISPLAY_WIDTH, 16),
             number(Id::DISPLAY_HEIGHT, 0),
+            number(Id::DISPLAY_HEIGHT, 1 << 32),
             number(Id::DISPLAY_UNIT, 3),
             number(Id::FLAG_INTERLACED, 1),
             number(Id::FIELD_ORDER, 6),
@@ -263,7 +261,6 @@ mod tests {
             leaf(Id::LANGUAGE, b"ger"),
             number(Id::DEFAULT_DURATION, 33_333_333),
             number(Id::CODEC_DELAY, 5),
-            number(Id::SEEK_PRE_ROLL, 6),
             master(Id::VIDEO, &video),
             leaf(Id(0x6DE7), &[1]),
         ]);
@@ -291,7 +288,6 @@ mod tests {
             language: Some("de".into()),
             default_duration: Some(33_333_333),
             codec_delay: 5,
-            seek_pre_roll: 6,
             stripped_header: Bytes::new(),
             unsupported_encoding: None,
         };
@@ -319,6 +315,10 @@ mod tests {
             bit_depth: Some(16),
         };
         assert_eq!(told, Ok(TrackKind::Audio(expected)));
+        for data in [&f64::NAN.to_be_bytes()[..], &(-1_f32).to_be_bytes(), &0_f32.to_be_bytes(), &[0; 3]] {
+            let told = audio(&[leaf(Id::OUTPUT_SAMPLING_FREQUENCY, data)]);
+            assert_eq!(told, Ok(TrackKind::Audio(Audio::default())));
+        }
         for data in [&f64::NAN.to_be_bytes()[..], &(-1_f32).to_be_bytes(), &0_f32.to_be_bytes()] {
             let error = audio(&[leaf(Id::SAMPLING_FREQUENCY, data)]).unwrap_err();
             assert!(matches!(error, Error::InvalidElement { element: Id::SAMPLING_FREQUENCY, .. }));

@@ -170,7 +170,6 @@ pub(super) mod test {
             language: None,
             default_duration: None,
             codec_delay: 0,
-            seek_pre_roll: 0,
             stripped_header: Bytes::new(),
             unsupported_encoding: None,
         }
