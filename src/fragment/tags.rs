@@ -21,8 +21,8 @@ impl Tags {
     /// Takes in one Tags element. A tag whose value makes no sense counts as missing: the frames beside it are good.
     pub fn read(&mut self, tags: Vec<mkv::Tag>) {
         for tag in tags {
-            let mkv::TagValue::Text(value) = tag.value else { continue };
-            match tag.name.as_str() {
+            let mkv::Tag { name, value } = tag;
+            match name.as_str() {
                 "AWS_KINESISVIDEO_FRAGMENT_NUMBER" => self.number = FragmentNumber::new(&value),
                 "AWS_KINESISVIDEO_PRODUCER_TIMESTAMP" | "AWS_KINESISVIDEO_PRODUCER_SIDE_TIMESTAMP" => {
                     self.producer_timestamp = UnixTime::from_decimal(&value);
@@ -37,7 +37,7 @@ impl Tags {
                 "AWS_KINESISVIDEO_ERROR_ID" | "AWS_KINESISVIDEO_EXCEPTION_ERROR_CODE" => self.error_id = Some(value),
                 // Names that begin with AWS are the service's; one that is not known here is nobody's metadata.
                 name if name.starts_with("AWS") => {}
-                _ => self.producer.push((tag.name, value)),
+                _ => self.producer.push((name, value)),
             }
         }
     }

@@ -50,6 +50,11 @@ impl<'a> Child<'a> {
         u32::try_from(self.unsigned()?).map_err(|_| self.invalid("more than 2^32 - 1"))
     }
 
+    /// The same, where it may be missing, as one counts that makes no sense.
+    pub fn optional_pixels(&self) -> Option<u32> {
+        self.pixels().ok().filter(|&pixels| pixels != 0)
+    }
+
     /// A frequency in Hz; no data stand for `default`.
     pub fn frequency_or(&self, default: f64) -> Result<f64, Error> {
         let value = match *self.data {
@@ -59,15 +64,6 @@ impl<'a> Child<'a> {
             _ => return Err(self.invalid_size("a float of neither 0, 4 nor 8 bytes")),
         };
         if value.is_finite() && value > 0.0 { Ok(value) } else { Err(self.invalid("no positive number")) }
-    }
-
-    /// A date: ns since 2001-01-01T00:00:00 UTC.
-    pub fn date(&self) -> Result<i64, Error> {
-        match self.data.len() {
-            0 => Ok(0),
-            8 => Ok(vint::unsigned(self.data).cast_signed()),
-            _ => Err(self.invalid_size("a date of neither 0 nor 8 bytes")),
-        }
     }
 
     /// Text up to the first NUL, which may pad it (RFC 8794 section 13); what is no UTF-8 is replaced.

@@ -20,9 +20,6 @@ pub enum Error {
     /// An element with a value that it cannot have, or in a place where it cannot be.
     #[error("byte {offset}: invalid {element}: {reason}")]
     InvalidElement { offset: u64, element: Id, reason: &'static str },
-    /// A track whose ContentEncodings are more than header stripping.
-    #[error("byte {offset}: track {track} has an unsupported content encoding: {what}")]
-    UnsupportedEncoding { offset: u64, track: u64, what: String },
     /// A block whose lace sizes do not add up.
     #[error("byte {offset}: invalid lacing in a block of track {track}: {reason}")]
     InvalidLacing { offset: u64, track: u64, reason: &'static str },
@@ -37,7 +34,6 @@ impl Error {
             | Error::InvalidSize { offset, .. }
             | Error::TooLarge { offset, .. }
             | Error::InvalidElement { offset, .. }
-            | Error::UnsupportedEncoding { offset, .. }
             | Error::InvalidLacing { offset, .. } => *offset,
         }
     }

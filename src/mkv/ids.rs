@@ -50,7 +50,6 @@ ids! {
     TITLE = 0x7BA9, "Title";
     MUXING_APP = 0x4D80, "MuxingApp";
     WRITING_APP = 0x5741, "WritingApp";
-    DATE_UTC = 0x4461, "DateUTC";
     // Tracks.
     TRACK_ENTRY = 0xAE, "TrackEntry";
     TRACK_NUMBER = 0xD7, "TrackNumber";
@@ -63,7 +62,6 @@ ids! {
     LANGUAGE_BCP47 = 0x22_B59D, "LanguageBCP47";
     DEFAULT_DURATION = 0x23_E383, "DefaultDuration";
     CODEC_DELAY = 0x56AA, "CodecDelay";
-    SEEK_PRE_ROLL = 0x56BB, "SeekPreRoll";
     VIDEO = 0xE0, "Video";
     PIXEL_WIDTH = 0xB0, "PixelWidth";
     PIXEL_HEIGHT = 0xBA, "PixelHeight";
@@ -102,8 +100,6 @@ ids! {
     TAG_TRACK_UID = 0x63C5, "TagTrackUID";
     SIMPLE_TAG = 0x67C8, "SimpleTag";
     TAG_NAME = 0x45A3, "TagName";
-    TAG_LANGUAGE = 0x447A, "TagLanguage";
-    TAG_LANGUAGE_BCP47 = 0x447B, "TagLanguageBCP47";
     TAG_STRING = 0x4487, "TagString";
     TAG_BINARY = 0x4485, "TagBinary";
 }

@@ -20,7 +20,7 @@ pub use header::Info;
 pub use ids::Id;
 pub use pieces::Pieces;
 pub use reader::{MAX_BLOCK, MAX_HEADER_ELEMENT, Reader};
-pub use tags::{Tag, TagValue};
+pub use tags::Tag;
 pub use track::{Audio, Colour, Track, TrackKind, Video};
 pub use tracks::Tracks;
 
@@ -37,7 +37,7 @@ pub enum Element {
     Segment,
     Info(Info),
     Tracks(Tracks),
-    /// One Tags element.
+    /// One Tags element, as far as it is about the whole Segment.
     Tags(Vec<Tag>),
     /// A Cluster's Timestamp, in ticks, before all its blocks.
     Cluster {

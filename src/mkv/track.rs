@@ -22,10 +22,10 @@ pub struct Track {
     pub default_duration: Option<u64>,
     /// CodecDelay, in ns.
     pub codec_delay: u64,
-    /// SeekPreRoll, in ns.
-    pub seek_pre_roll: u64,
     /// The bytes that header-stripping compression took off the front of every frame; empty without it.
     pub stripped_header: Bytes,
+    /// What else was done to the track's frames, by its ContentEncodings; `None`: nothing.
+    pub unsupported_encoding: Option<String>,
 }
 
 /// The TrackType, with what only that type has.

@@ -48,8 +48,8 @@ fn track(entry: &Child) -> Result<Track, Error> {
         language: None,
         default_duration: None,
         codec_delay: 0,
-        seek_pre_roll: 0,
         stripped_header: Bytes::new(),
+        unsupported_encoding: None,
     };
     let (mut kind, mut bcp47, mut encodings) = (0, None, None);
     let (mut video_settings, mut audio_settings) = (Video::default(), Audio::default());
@@ -66,7 +66,6 @@ fn track(entry: &Child) -> Result<Track, Error> {
             Id::LANGUAGE_BCP47 => bcp47 = Some(child.text()),
             Id::DEFAULT_DURATION => track.default_duration = child.positive()?,
             Id::CODEC_DELAY => track.codec_delay = child.unsigned()?,
-            Id::SEEK_PRE_ROLL => track.seek_pre_roll = child.unsigned()?,
             Id::VIDEO => video_settings = video(&child)?,
             Id::AUDIO => audio_settings = audio(&child)?,
             Id::CONTENT_ENCODINGS => encodings = Some(child),
@@ -95,8 +94,8 @@ fn video(element: &Child) -> Result<Video, Error> {
         match child.id {
             Id::PIXEL_WIDTH => video.pixel_width = child.pixels()?,
             Id::PIXEL_HEIGHT => video.pixel_height = child.pixels()?,
-            Id::DISPLAY_WIDTH => video.display_width = Some(child.pixels()?).filter(|&width| width != 0),
-            Id::DISPLAY_HEIGHT => video.display_height = Some(child.pixels()?).filter(|&height| height != 0),
+            Id::DISPLAY_WIDTH => video.display_width = child.optional_pixels(),
+            Id::DISPLAY_HEIGHT => video.display_height = child.optional_pixels(),
             Id::DISPLAY_UNIT => video.display_unit = child.unsigned()?,
             Id::FLAG_INTERLACED => video.interlaced = child.unsigned()?,
             Id::FIELD_ORDER => video.field_order = child.unsigned_or(video.field_order)?,
@@ -130,9 +129,8 @@ fn audio(element: &Child) -> Result<Audio, Error> {
         let child = child?;
         match child.id {
             Id::SAMPLING_FREQUENCY => audio.sampling_frequency = child.frequency_or(audio.sampling_frequency)?,
-            Id::OUTPUT_SAMPLING_FREQUENCY if !child.data.is_empty() => {
-                audio.output_sampling_frequency = Some(child.frequency_or(0.0)?);
-            }
+            // One that makes no sense counts as missing.
+            Id::OUTPUT_SAMPLING_FREQUENCY => audio.output_sampling_frequency = child.frequency_or(0.0).ok(),
             Id::CHANNELS => audio.channels = child.unsigned_or(audio.channels)?,
             Id::BIT_DEPTH => audio.bit_depth = child.positive()?,
             _ => {}
@@ -141,19 +139,18 @@ fn audio(element: &Child) -> Result<Audio, Error> {
     Ok(audio)
 }
 
-/// Takes over header stripping and refuses everything else that a consumer would have to undo
+/// Takes over header stripping, and tells of everything else that a consumer would have to undo
 /// (RFC 9559 section 5.1.4.1.31).
 fn undo_encodings(encodings: &Child, track: &mut Track) -> Result<(), Error> {
-    let number = track.number;
-    let unsupported = |offset, what: &str| Err(Error::UnsupportedEncoding { offset, track: number, what: what.into() });
-    let mut seen = false;
+    let mut found = None;
     for encoding in encodings.children() {
         let encoding = encoding?;
         if encoding.id != Id::CONTENT_ENCODING {
             continue;
         }
-        if std::mem::replace(&mut seen, true) {
-            return unsupported(encoding.offset, "more than one encoding");
+        if found.is_some() {
+            track.unsupported_encoding = Some("more than one encoding".to_owned());
+            return Ok(());
         }
         let (mut scope, mut kind, mut algorithm, mut settings) = (1, 0, 0, &[][..]);
         for child in encoding.children() {
@@ -174,27 +171,29 @@ fn undo_encodings(encodings: &Child, track: &mut Track) -> Result<(), Error> {
                 _ => {}
             }
         }
-        let offset = encoding.offset;
-        match (kind, algorithm) {
-            (0, 3) => {}
-            (0, 0) => return unsupported(offset, "zlib compression"),
-            (0, 1) => return unsupported(offset, "bzlib compression"),
-            (0, 2) => return unsupported(offset, "LZO1X compression"),
-            (0, other) => return unsupported(offset, &format!("compression algorithm {other}")),
-            (1, _) => return unsupported(offset, "encryption"),
-            (other, _) => return unsupported(offset, &format!("encoding type {other}")),
-        }
-        if !(1..=3).contains(&scope) {
-            return unsupported(offset, &format!("scope {scope}"));
-        }
-        if scope & 1 != 0 {
-            track.stripped_header = Bytes::copy_from_slice(settings);
-        }
-        if scope & 2 != 0
-            && let Some(private) = &track.codec_private
-        {
-            track.codec_private = Some([settings, private].concat().into());
-        }
+        found = Some((scope, kind, algorithm, settings));
+    }
+    let Some((scope, kind, algorithm, settings)) = found else { return Ok(()) };
+    track.unsupported_encoding = match (kind, algorithm, scope) {
+        (0, 3, 1..=3) => None,
+        (0, 3, scope) => Some(format!("scope {scope}")),
+        (0, 0, _) => Some("zlib compression".to_owned()),
+        (0, 1, _) => Some("bzlib compression".to_owned()),
+        (0, 2, _) => Some("LZO1X compression".to_owned()),
+        (0, other, _) => Some(format!("compression algorithm {other}")),
+        (1, ..) => Some("encryption".to_owned()),
+        (other, ..) => Some(format!("encoding type {other}")),
+    };
+    if track.unsupported_encoding.is_some() {
+        return Ok(());
+    }
+    if scope & 1 != 0 {
+        track.stripped_header = Bytes::copy_from_slice(settings);
+    }
+    if scope & 2 != 0
+        && let Some(private) = &track.codec_private
+    {
+        track.codec_private = Some([settings, private].concat().into());
     }
     Ok(())
 }
@@ -246,6 +245,7 @@ mod tests {
             number(Id::PIXEL_HEIGHT, 360),
             number(Id::DISPLAY_WIDTH, 16),
             number(Id::DISPLAY_HEIGHT, 0),
+            number(Id::DISPLAY_HEIGHT, 1 << 32),
             number(Id::DISPLAY_UNIT, 3),
             number(Id::FLAG_INTERLACED, 1),
             number(Id::FIELD_ORDER, 6),
@@ -261,7 +261,6 @@ mod tests {
             leaf(Id::LANGUAGE, b"ger"),
             number(Id::DEFAULT_DURATION, 33_333_333),
             number(Id::CODEC_DELAY, 5),
-            number(Id::SEEK_PRE_ROLL, 6),
             master(Id::VIDEO, &video),
             leaf(Id(0x6DE7), &[1]),
         ]);
@@ -289,8 +288,8 @@ mod tests {
             language: Some("de".into()),
             default_duration: Some(33_333_333),
             codec_delay: 5,
-            seek_pre_roll: 6,
             stripped_header: Bytes::new(),
+            unsupported_encoding: None,
         };
         assert_eq!(track, Ok(expected));
     }
@@ -316,6 +315,10 @@ mod tests {
             bit_depth: Some(16),
         };
         assert_eq!(told, Ok(TrackKind::Audio(expected)));
+        for data in [&f64::NAN.to_be_bytes()[..], &(-1_f32).to_be_bytes(), &0_f32.to_be_bytes(), &[0; 3]] {
+            let told = audio(&[leaf(Id::OUTPUT_SAMPLING_FREQUENCY, data)]);
+            assert_eq!(told, Ok(TrackKind::Audio(Audio::default())));
+        }
         for data in [&f64::NAN.to_be_bytes()[..], &(-1_f32).to_be_bytes(), &0_f32.to_be_bytes()] {
             let error = audio(&[leaf(Id::SAMPLING_FREQUENCY, data)]).unwrap_err();
             assert!(matches!(error, Error::InvalidElement { element: Id::SAMPLING_FREQUENCY, .. }));
@@ -371,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn every_other_encoding_is_refused() {
+    fn every_other_encoding_is_told() {
         let algorithm = |value| leaf(Id::CONTENT_COMPRESSION, &number(Id::CONTENT_COMP_ALGO, value));
         for (encodings, expected) in [
             (&[&[][..]][..], "zlib compression"),
@@ -385,10 +388,12 @@ mod tests {
             (&[&[stripping(), number(Id::CONTENT_ENCODING_SCOPE, 0)]], "scope 0"),
             (&[&[stripping()], &[stripping()]], "more than one encoding"),
         ] {
-            match encoded(encodings) {
-                Err(Error::UnsupportedEncoding { track: 1, what, .. }) => assert_eq!(what, expected),
-                other => panic!("{expected}: {other:?}"),
-            }
+            let track = encoded(encodings).unwrap();
+            assert_eq!(track.unsupported_encoding.as_deref(), Some(expected));
+            assert_eq!(
+                (track.stripped_header, track.codec_private),
+                (Bytes::new(), Some(Bytes::from_static(b"private")))
+            );
         }
     }
 }

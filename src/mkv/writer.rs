@@ -154,7 +154,6 @@ mod tests {
             title: Some("garden".into()),
             muxing_app: Some("muxer".into()),
             writing_app: None,
-            date_utc: Some(1),
         };
         let elements = read(&[header("webm", 4, 300, &info, &tracks()), cluster(0), cluster(u64::MAX)]).unwrap();
         let [document, Element::Segment, Element::Info(read), Element::Tracks(read_tracks), first, end, second] =
@@ -164,7 +163,7 @@ mod tests {
         };
         let expected = Element::Document { doc_type: "webm".into(), doc_type_version: 4, doc_type_read_version: 300 };
         assert_eq!(*document, expected);
-        assert_eq!(*read, Info { writing_app: Some(APPLICATION.into()), date_utc: None, ..info });
+        assert_eq!(*read, Info { writing_app: Some(APPLICATION.into()), ..info });
         assert_eq!(read_tracks.raw, tracks().raw);
         let expected = (&Element::Cluster { timestamp: 0 }, &Element::ClusterEnd, u64::MAX);
         assert_eq!((first, end), (expected.0, expected.1));

@@ -27,6 +27,9 @@ pub enum CapsError {
     /// A TrackType other than video and audio.
     #[error("track of type {track_type} with codec {codec_id} is neither video nor audio")]
     UnsupportedTrackType { codec_id: String, track_type: u64 },
+    /// Frames that are compressed or encrypted in a way that only the container output can carry.
+    #[error("codec {codec_id} with {encoding} has no elementary format")]
+    UnsupportedEncoding { codec_id: String, encoding: String },
     /// A BITMAPINFOHEADER that names a codec without elementary caps.
     #[error("codec {codec_id} with FourCC '{fourcc}' has no elementary format")]
     UnsupportedFourcc { codec_id: String, fourcc: String },
@@ -70,6 +73,7 @@ impl CapsError {
 /// Frames go out as the blocks have them, with header stripping undone; beyond that they need [`stream_headers`] before
 /// the first of them and [`frame_alignment`].
 pub fn track_caps(track: &Track) -> Result<gst::Caps, CapsError> {
+    expect_plain(track)?;
     let structure = match &track.kind {
         TrackKind::Video(video) => video::structure(track, video)?,
         TrackKind::Audio(audio) => audio::structure(track, audio)?,
@@ -78,6 +82,13 @@ pub fn track_caps(track: &Track) -> Result<gst::Caps, CapsError> {
         }
     };
     Ok(gst::Caps::builder_full().structure(structure).build())
+}
+
+/// Whether the track's frames are in its blocks as its codec has them, but for header stripping.
+pub(super) fn expect_plain(track: &Track) -> Result<(), CapsError> {
+    track.unsupported_encoding.as_ref().map_or(Ok(()), |encoding| {
+        Err(CapsError::UnsupportedEncoding { codec_id: track.codec_id.clone(), encoding: encoding.clone() })
+    })
 }
 
 /// The buffers that go out, with the HEADER flag and no times, after the caps and before the first frame: the three
@@ -159,8 +170,8 @@ pub(super) mod test {
             language: None,
             default_duration: None,
             codec_delay: 0,
-            seek_pre_roll: 0,
             stripped_header: Bytes::new(),
+            unsupported_encoding: None,
         }
     }
 }
@@ -273,6 +284,16 @@ mod tests {
         ] {
             assert_eq!(track_caps(&track).expect_err(expected).to_string(), expected);
         }
+    }
+
+    #[test]
+    fn frames_that_are_encoded_have_no_caps() {
+        let track = Track {
+            unsupported_encoding: Some("encryption".to_owned()),
+            ..test::audio("A_MPEG/L3", &[], test::STEREO)
+        };
+        let error = track_caps(&track).expect_err("encrypted");
+        assert_eq!(error.to_string(), "codec A_MPEG/L3 with encryption has no elementary format");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use gst::glib;
 use gst::prelude::*;
 
-use super::caps::{CapsError, track_caps};
+use super::caps::{CapsError, expect_plain, track_caps};
 use crate::mkv::{Track, TrackKind};
 
 /// The specification of the property `track-caps`, which both elements have.
@@ -42,8 +42,9 @@ impl TrackCaps {
     ///
     /// # Errors
     ///
-    /// Nobody has given them, and the header's cannot be told.
+    /// Nobody has given them, and the header's cannot be told; or the frames are encoded in a way that hides them.
     pub fn of(&self, track: &Track) -> Result<gst::Caps, CapsError> {
+        expect_plain(track)?;
         let given = self.0.as_ref().filter(|caps| {
             let is_audio = caps.structure(0).is_some_and(|structure| structure.name().starts_with("audio/"));
             match track.kind {
@@ -74,5 +75,8 @@ mod tests {
             assert_eq!(of(nothing, &voice), track_caps(&voice), "{nothing}");
         }
         assert!(of("audio/x-raw,rate=[1,2]", &voice).unwrap().is_fixed());
+        let encrypted = Track { unsupported_encoding: Some("encryption".to_owned()), ..voice };
+        assert_eq!(of(raw, &encrypted), track_caps(&encrypted));
+        assert!(track_caps(&encrypted).is_err());
     }
 }

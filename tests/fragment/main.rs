@@ -6,3 +6,4 @@ mod ends;
 mod live;
 mod received;
 mod resume;
+mod tags;
