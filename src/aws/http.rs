@@ -252,11 +252,14 @@ mod tests {
         Connection, Consumer, CredentialSource, Credentials, Received, Request, StartSelector, StaticCredentials,
     };
 
-    /// Waits until the service has agreed to each.
+    /// Waits until the service has agreed to each, long before any of them would end for being silent.
     async fn opened(connections: &mut [Connection]) {
-        for connection in connections {
-            while !matches!(connection.next().await.unwrap().unwrap(), Received::Opened) {}
-        }
+        let opened = async {
+            for connection in connections {
+                while !matches!(connection.next().await.unwrap().unwrap(), Received::Opened) {}
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), opened).await.expect("a body waits for another to end");
     }
 
     #[tokio::test]
