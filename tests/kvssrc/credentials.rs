@@ -137,6 +137,33 @@ fn a_file_of_temporary_keys_that_is_written_again() {
 }
 
 #[test]
+fn a_file_that_was_good_is_waited_for() {
+    let emulator = emulator();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("credential");
+    let properties = format!("credential-path={}", path.display());
+    let source = source(&emulator).replace("retry-timeout=0", "");
+    let viewer = Viewer::new(&format!("{source} {properties}"));
+    let keys = emulator.issue(Duration::from_secs(2));
+    write_keys(&path, &keys);
+    viewer.watch();
+    wait_until("they expire", || SystemTime::now() >= keys.expiration);
+    std::fs::write(&path, "CREDENTIALS").unwrap();
+    let keys = emulator.issue(HOUR);
+    let bus = viewer.0.bus().unwrap();
+    let message = viewer.ending_after(|| {
+        let told = bus.iter_timed_filtered(PATIENCE, &[gst::MessageType::Element, gst::MessageType::Error]);
+        let reconnects = |message: &gst::Message| {
+            message.structure().is_some_and(|structure| structure.get("state") == Ok("reconnecting"))
+        };
+        assert!(told.take_while(|message| message.type_() == gst::MessageType::Element).any(|it| reconnects(&it)));
+        write_keys(&path, &keys);
+    });
+    assert_eq!(message.type_(), gst::MessageType::Eos, "{message:?}");
+    assert_eq!(last_used(&emulator), keys.access_key);
+}
+
+#[test]
 fn a_file_that_is_of_no_use() {
     let emulator = emulator();
     let folder = tempfile::tempdir().unwrap();

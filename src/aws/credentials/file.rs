@@ -20,7 +20,8 @@ use super::CredentialError;
 const LARGEST_FILE: u64 = 64 * 1024;
 
 /// Reads the file each time it is asked, which is once a call of the service: a file that was replaced is used at once.
-/// While the file cannot be read, as in the middle of being written, what it held last is used until it expires.
+/// While the file cannot be read, as in the middle of being written, what it held last is used until it expires, and waited
+/// for from then on.
 pub(super) struct FileProvider {
     path: PathBuf,
     last: Mutex<Option<Credentials>>,
@@ -42,8 +43,18 @@ impl FileProvider {
                 Ok(credentials)
             }
             Err(error) => {
-                let valid = |held: &&Credentials| held.expiry().is_none_or(|expiration| expiration > SystemTime::now());
-                last.as_ref().filter(valid).cloned().ok_or_else(|| error.into())
+                let Some(held) = &*last else { return Err(error.into()) };
+                if held.expiry().is_none_or(|expiration| expiration > SystemTime::now()) {
+                    return Ok(held.clone());
+                }
+                // It has been good: whoever writes it is late, or at it.
+                Err(match error {
+                    CredentialError::File { path, reason } => {
+                        CredentialError::Unavailable { by: format!("the credential file {path}"), reason }
+                    }
+                    error => error,
+                }
+                .into())
             }
         }
     }
