@@ -6,9 +6,11 @@ use std::process::Command;
 
 use gst::ResourceError;
 use gst::prelude::*;
+use kvs_emulator::identity::CredentialServer;
 use kvs_emulator::{Emulator, Operation};
 
 use super::body::{Fragment, body};
+use super::credentials::iot_source;
 use super::relay::Relay;
 use super::support::{
     END, PATIENCE, Pipeline, STREAM, emulator, init, run, source, source_for_ever, source_without_patience, wait_until,
@@ -296,6 +298,14 @@ fn proxies_of_the_environment() {
         assert!(head.contains("Proxy-Authorization: Basic dXNlcjpodXNo\r\n"), "{head}");
     }
     assert!(secure.requests().iter().all(|request| format!("{:?}", request.http_version) == "HTTP/2.0"));
+
+    let server = CredentialServer::start(&plain).unwrap();
+    let proxy = Relay::proxy();
+    let url = format!("http://user:hush@{}", proxy.address);
+    child(&iot_source(&plain, &server).replace("retry-timeout=0", ""), &[("HTTPS_PROXY", &url)]);
+    let heads = proxy.heads();
+    assert_eq!(heads.len(), 1);
+    assert!(heads[0].starts_with(&format!("CONNECT {} ", server.iot_endpoint())), "{heads:?}");
 
     let proxy = Relay::proxy();
     let url = format!("http://{}", proxy.address);

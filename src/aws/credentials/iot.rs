@@ -15,11 +15,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::header::HeaderValue;
 use hyper::{Request, Response, StatusCode, Uri};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::connect::proxy::Tunnel;
-use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::TokioExecutor;
 use rustls::ClientConfig;
 use rustls::RootCertStore;
@@ -29,6 +25,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::CredentialError;
 use crate::aws::error::{chain, first_line, is_not_valid_yet};
+use crate::aws::route::{Connector, Proxies, Route};
+use crate::aws::trust;
 
 /// No answer with credentials is larger.
 const LARGEST_ANSWER: usize = 64 * 1024;
@@ -85,33 +83,11 @@ impl IotProvider {
             .build()
             .map_err(|error| self.refused(error.to_string()))?;
         let thing = HeaderValue::from_str(&certificate.thing_name).map_err(|error| self.refused(error.to_string()))?;
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_connect_timeout(Some(certificate.connection_timeout));
-        let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_only().enable_http1();
         let request = Request::get(&uri).header("x-amzn-iot-thingname", thing).body(Empty::<Bytes>::new());
         let request = request.map_err(|error| self.refused(error.to_string()))?;
-        match Matcher::from_env().intercept(&uri) {
-            None => self.exchange(https.wrap_connector(tcp), request).await,
-            Some(proxy) if proxy.uri().scheme_str() == Some("http") => {
-                let mut tunnel = Tunnel::new(proxy.uri().clone(), tcp);
-                if let Some(authorization) = proxy.basic_auth() {
-                    tunnel = tunnel.with_auth(authorization.clone());
-                }
-                self.exchange(https.wrap_connector(tunnel), request).await
-            }
-            Some(_) => Err(self.refused("only proxies with http:// URLs are spoken to".to_owned())),
-        }
-    }
-
-    async fn exchange<C>(
-        &self,
-        connector: HttpsConnector<C>,
-        request: Request<Empty<Bytes>>,
-    ) -> Result<Answer, CredentialError>
-    where
-        HttpsConnector<C>: hyper_util::client::legacy::connect::Connect + Clone + Send + Sync + 'static,
-    {
+        let to_proxy = trust::client_config(None, &[b"http/1.1"]).map_err(|error| self.refused(error.to_string()))?;
+        let route = Route::new(Proxies::from_environment(), Arc::new(to_proxy));
+        let connector = Connector::new(route, Arc::new(tls), Some(certificate.connection_timeout));
         // Used once an hour: nothing to keep open.
         let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
         let response: Response<_> = client.request(request).await.map_err(|error| self.unreached(&error))?;
