@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{Arrival, Assembler, Error, Event, Fragment, FragmentEnd, FragmentNumber, Range, ResumePoint, Timeline};
-use crate::mkv::{self, Pieces};
+use crate::mkv::{self, Pieces, TrackKind};
 
 /// A block with its place in time.
 #[derive(Clone, Debug)]
@@ -70,6 +70,9 @@ pub enum TimestampMode {
 }
 
 /// Reader, Assembler and Timeline in a row.
+///
+/// Of what was captured before the first frame delivered, which would have to be presented before time 0, pictures come
+/// invisible, since others may need them, and all else is left out.
 pub struct FrameReader {
     reader: mkv::Reader,
     assembler: Assembler,
@@ -82,6 +85,8 @@ pub struct FrameReader {
     captured_until: Option<i64>,
     correction: Option<i64>,
     mode: TimestampMode,
+    /// Presentation time of the first frame, in ns, where nothing else tells.
+    begin: i64,
 }
 
 impl FrameReader {
@@ -97,7 +102,15 @@ impl FrameReader {
             captured_until: None,
             correction: None,
             mode: TimestampMode::default(),
+            begin: 0,
         }
+    }
+
+    /// Before anything is read: the first frame has this presentation time, in ns, also behind a
+    /// [`restart`](Self::restart).
+    pub fn begin_at(&mut self, begin: i64) {
+        self.begin = begin;
+        self.timeline = Timeline::beginning_at(begin);
     }
 
     /// Takes in the next bytes of the body; [`next`](Self::next) parses them.
@@ -207,7 +220,7 @@ impl FrameReader {
     pub fn restart(&mut self) {
         self.reader.restart();
         self.assembler.restart();
-        self.timeline = Timeline::new();
+        self.timeline = Timeline::beginning_at(self.begin);
         self.fragment = None;
         self.lost = false;
         self.captured_until = None;
@@ -241,15 +254,16 @@ impl FrameReader {
         }
     }
 
-    fn place(&mut self, block: mkv::Block, offset: i64) -> Option<TimedBlock> {
+    fn place(&mut self, mut block: mkv::Block, offset: i64) -> Option<TimedBlock> {
         let fragment = self.fragment.as_ref()?;
         if !self.range.holds_frame(fragment, offset) {
             return None;
         }
         let header = &fragment.header;
         let track = header.track_index(block.track);
-        let default_duration =
-            track.and_then(|index| header.tracks.tracks.get(index)).and_then(|track| track.default_duration);
+        let entry = track.and_then(|index| header.tracks.tracks.get(index));
+        let default_duration = entry.and_then(|track| track.default_duration);
+        let is_video = entry.is_some_and(|track| matches!(track.kind, TrackKind::Video(_)));
         let frames = u64::try_from(block.frame_count()).unwrap_or(u64::MAX).max(1);
         let frame_duration = block
             .duration
@@ -262,13 +276,18 @@ impl FrameReader {
         let place = track.unwrap_or(header.tracks.tracks.len());
         let placement = self.timeline.place(place, self.start_of(fragment).saturating_add(offset), lasts);
         self.captured_until = Some(capture_time.saturating_add_unsigned(lasts.unwrap_or(0)));
+        self.lost |= placement.discont;
+        if placement.early && !is_video {
+            return None;
+        }
+        block.invisible |= placement.early;
         Some(TimedBlock {
             block,
             track,
             capture_time,
             pts: placement.pts,
             frame_duration,
-            discont: placement.discont | std::mem::take(&mut self.lost),
+            discont: std::mem::take(&mut self.lost),
         })
     }
 }

@@ -11,13 +11,15 @@ const CLOCK_SET: i64 = 10_000_000_000;
 
 /// Turns the capture time of frames, on a clock that may jump, into a presentation time that does not.
 ///
-/// Invariants: the first frame placed has time 0, or that at which it came where the stream is live; frames of one
+/// Invariants: the first frame placed has time 0 or `begin`, or that at which it came where the stream is live; frames of one
 /// fragment keep their order, and, but for a squeeze, their distances; the first frame of each track in a fragment lies
 /// after all that the track had before. Where the clock says otherwise (a producer that was set back, one that uploads
 /// old recordings), the fragment goes on at the end of the last frame, and what follows keeps its distance from it;
 /// where timelines are [`anchored`](Self::anchored) or [`unsteady`](Self::unsteady), it is by itself.
 #[derive(Clone, Debug, Default)]
 pub struct Timeline {
+    /// Presentation time of the first frame, where the stream is not live.
+    begin: i64,
     /// Presentation time minus capture time, once a frame has been placed.
     offset: Option<i64>,
     /// How much later the fragment at hand alone is presented, in ns, since it would overlap the one before it.
@@ -123,6 +125,8 @@ impl Track {
 pub struct Placement {
     /// Presentation time, in ns.
     pub pts: u64,
+    /// The frame is over before time 0: it was captured before the first one placed, and has no time of its own.
+    pub early: bool,
     /// This frame's time does not follow from the one before: the clock jumped, or was corrected.
     pub discont: bool,
 }
@@ -130,6 +134,11 @@ pub struct Placement {
 impl Timeline {
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A timeline whose first frame has this presentation time, in ns.
+    pub fn beginning_at(begin: i64) -> Self {
+        Self { begin, ..Self::default() }
     }
 
     /// A timeline of frames that are watched as they come, by a clock that may part from the producer's by `limit` ns.
@@ -181,7 +190,7 @@ impl Timeline {
         let first_of_all = self.offset.is_none();
         if first_of_all {
             let arrival = self.live.as_ref().and_then(|live| live.arrival);
-            let begin = arrival.map_or(0, |arrival| arrival.running_time.max(0));
+            let begin = arrival.map_or(self.begin, |arrival| arrival.running_time.max(0));
             self.offset = Some(begin.saturating_sub(capture));
         }
         let mut pts = self.presentation(capture);
@@ -193,7 +202,7 @@ impl Timeline {
             self.judge_anew();
         }
         let Some(mut state) = self.tracks.get(track).copied() else {
-            return Placement { pts: 0, discont: false };
+            return Placement { pts: 0, early: false, discont: false };
         };
         let clock_goes_back = previous_start.is_some_and(|previous| self.fragment_start < previous);
         let overlaps = state.fragment > 0 && state.fragment != self.fragments && pts <= state.latest;
@@ -226,8 +235,8 @@ impl Timeline {
             drift.observe(pts, *arrival);
         }
 
-        // A frame shown before the first one delivered (a leading picture) has no time before 0 to go to.
-        Placement { pts: u64::try_from(pts).unwrap_or(0), discont }
+        let early = !self.anchored && pts < 0 && pts.saturating_add(lasts) <= 0;
+        Placement { pts: u64::try_from(pts).unwrap_or(0), early, discont }
     }
 
     fn presentation(&self, capture: i64) -> i64 {
@@ -405,8 +414,24 @@ mod tests {
     }
 
     #[test]
-    fn leading_pictures_do_not_go_below_zero() {
-        assert_eq!(run(&[(1000, &[(0, 80), (0, 0), (0, 120)])]), [(0, false), (0, false), (40, false)]);
+    fn what_was_captured_before_the_first_frame_is_early_but_for_what_lasts() {
+        let early = |frames: &[(usize, i64)]| {
+            let mut timeline = Timeline::new();
+            timeline.begin_fragment(1000 * MS);
+            let place = |(track, time): &(usize, i64)| {
+                let placement = timeline.place(*track, (1000 + time) * MS, None);
+                (placement.pts as i64 / MS, placement.early)
+            };
+            frames.iter().map(place).collect::<Vec<_>>()
+        };
+        assert_eq!(early(&[(0, 80), (0, 0), (0, 120)]), [(0, false), (0, true), (40, false)]);
+        assert_eq!(
+            early(&[(0, 100), (1, 30), (1, 60), (1, 90), (1, 120)]),
+            [(0, false), (0, true), (0, true), (0, false), (20, false)]
+        );
+        let mut anchored = Timeline::anchored(1000 * MS);
+        anchored.begin_fragment(0);
+        assert_eq!(anchored.place(0, 0, None), Placement { pts: 0, early: false, discont: false });
     }
 
     #[test]

@@ -8,6 +8,10 @@ use super::error::{Error, Loss};
 use crate::fragment::{self, Fragment, FrameReader, Output, Range, TimedBlock};
 use crate::output::{self, Item, Queue};
 
+/// Where the reader's own times begin where upstream's are followed, in ns: of its own only the distances count, and the
+/// first block need not be the one captured first.
+const HEADROOM: i64 = 3_600_000_000_000;
+
 /// What a buffer brought.
 #[derive(Debug)]
 pub enum Step {
@@ -59,7 +63,7 @@ enum Times {
 
 /// Follows the times of upstream's buffers. They are exact where a cluster's are rounded to its ticks, and have gone
 /// through whatever stands between the source and here.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Following {
     /// Upstream's time minus the reader's own, in ns.
     shift: i64,
@@ -72,8 +76,14 @@ struct Following {
 impl Reading {
     /// Reads a stream whose buffers have times, or that has to be timed by what it says itself.
     pub fn new(timed_by_upstream: bool) -> Self {
-        let times = if timed_by_upstream { Times::Upstream(Following::default()) } else { Times::Own };
-        Self { frames: FrameReader::new(Range::default()), times, headed: false }
+        let mut frames = FrameReader::new(Range::default());
+        let times = if timed_by_upstream {
+            frames.begin_at(HEADROOM);
+            Times::Upstream(Following::new())
+        } else {
+            Times::Own
+        };
+        Self { frames, times, headed: false }
     }
 
     /// Whether upstream's buffers have the times.
@@ -83,13 +93,13 @@ impl Reading {
 
     /// What came before is gone: next comes a cluster or a header.
     pub fn restart(&mut self) {
-        if self.headed {
-            self.frames.restart();
-        } else {
-            self.frames = FrameReader::new(Range::default());
+        if !self.headed {
+            *self = Self::new(self.is_timed_by_upstream());
+            return;
         }
+        self.frames.restart();
         if let Times::Upstream(following) = &mut self.times {
-            *following = Following::default();
+            *following = Following::new();
         }
     }
 
@@ -144,6 +154,10 @@ impl Reading {
 }
 
 impl Following {
+    fn new() -> Self {
+        Self { shift: -HEADROOM, capture_shift: None, discont: false }
+    }
+
     /// Places the blocks that the buffer completed. The first one has the buffer's time, as it is where each block has
     /// a buffer of its own; the others keep their distance from it.
     fn place(&mut self, buffer: &gst::Buffer, steps: &mut [Step]) {

@@ -153,19 +153,17 @@ impl Streams {
         self.wanted = Some(selection.streams.iter().cloned().collect());
         let mut added = Vec::new();
         for at in 0..self.entries.len() {
-            let wanted = self.is_wanted(at);
-            let Some(entry) = self.entries.get_mut(at) else { continue };
-            match (&entry.outlet, wanted) {
-                (Some(_), false) => {
-                    if let Some(outlet) = entry.outlet.take() {
-                        self.remove(element, &outlet);
-                    }
-                }
-                (None, true) => {
-                    self.add(element, at, &collection, &opening.fragment.header);
-                    added.push(at);
-                }
-                _ => {}
+            if self.is_wanted(at) && self.entries.get(at).is_some_and(|entry| entry.outlet.is_none()) {
+                self.add(element, at, &collection, &opening.fragment.header);
+                added.push(at);
+            }
+        }
+        // Behind those that come, as under a new header.
+        for at in 0..self.entries.len() {
+            if !self.is_wanted(at)
+                && let Some(outlet) = self.entries.get_mut(at).and_then(|entry| entry.outlet.take())
+            {
+                self.remove(element, &outlet);
             }
         }
         gst::info!(imp::CAT, obj = element, "Selected {:?}", selection.streams);

@@ -1,5 +1,7 @@
 //! Streams that an application selects.
 
+use std::sync::{Arc, Mutex};
+
 use gst::prelude::*;
 
 use super::bench::Bench;
@@ -63,6 +65,33 @@ fn only_what_is_selected_goes_out() {
     assert!(outlet.buffers()[0].flags().contains(gst::BufferFlags::DISCONT));
     assert_eq!(outlet.pts_ms()[0], 2000);
     assert_eq!(selected(&bench).0.len(), 3);
+}
+
+#[test]
+fn a_pad_that_goes_ends_behind_the_one_that_comes() {
+    for (before, after) in
+        [(("video_0", "file/003"), ("audio_0", "file/001")), (("audio_0", "file/001"), ("video_0", "file/003"))]
+    {
+        let bench = Bench::new();
+        bench.begin_in_bytes().push_bytes(fragment(0)).unwrap();
+        assert!(select(&bench, &[before.1]).0);
+        bench.push_bytes(fragment(1)).unwrap();
+
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let list = Arc::clone(&order);
+        bench.element.connect_pad_added(move |_, pad| list.lock().unwrap().push(format!("{} begins", pad.name())));
+        let list = Arc::clone(&order);
+        bench.outlet(before.0).sink.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+            if info.event().is_some_and(|event| event.type_() == gst::EventType::Eos) {
+                list.lock().unwrap().push("the other one ends".to_owned());
+            }
+            gst::PadProbeReturn::Ok
+        });
+        assert!(select(&bench, &[after.1]).0);
+        bench.push_bytes(fragment(2)).unwrap();
+        assert_eq!(*order.lock().unwrap(), [format!("{} begins", after.0), "the other one ends".to_owned()]);
+        assert_eq!(bench.outlet(after.0).buffers().len(), 10);
+    }
 }
 
 #[test]

@@ -126,6 +126,28 @@ fn blocks_that_share_a_buffer_keep_their_distances() {
 }
 
 #[test]
+fn what_was_captured_before_the_first_block_has_its_own_time() {
+    let mut fragment = Fragment::audio(0, 3);
+    fragment.tracks.push(Track::alaw(2, "loudspeaker"));
+    let early = fragment.blocks.clone().into_iter().map(|block| Block { track: 2, time: block.time - 100, ..block });
+    fragment.blocks.extend(early);
+    let bench = Bench::new();
+    bench.begin_in_time("a");
+    // As one buffer, and each behind a flush.
+    for start in [5000, 9000] {
+        let mut buffer = gst::Buffer::from_slice(fragment.bytes());
+        buffer.get_mut().unwrap().set_pts(ms(start));
+        bench.clear();
+        bench.push(buffer).unwrap();
+        assert_eq!(bench.outlet("audio_0").pts_ms(), [start, start + 20, start + 40]);
+        assert_eq!(bench.outlet("audio_1").pts_ms(), [start - 100, start - 80, start - 60]);
+        assert!(bench.event(gst::event::FlushStart::new()));
+        assert!(bench.event(gst::event::FlushStop::new(true)));
+        bench.begin_in_time("a");
+    }
+}
+
+#[test]
 fn a_break_of_upstream_reaches_every_track() {
     let mut fragment = Fragment::audio(0, 10);
     fragment.tracks.push(Track::alaw(2, "loudspeaker"));

@@ -1,6 +1,6 @@
 //! What producers write as cluster times, and the stream time that comes of it.
 
-use super::body::{Fragment, START_MS, body};
+use super::body::{Block, Fragment, START_MS, Track, body};
 use super::support::{Outcome, emulator_with_body, run, source};
 
 /// Five fragments a second long, ten frames of 20 ms in each, with cluster and producer times as given.
@@ -122,4 +122,36 @@ fn fragments_that_are_received_early_and_late_do_not_add_up() {
         let disconts = outcome.frames.iter().filter(|frame| frame.flags.contains(gst::BufferFlags::DISCONT)).count();
         assert_eq!(disconts, 1, "the first alone");
     }
+}
+
+#[test]
+fn sound_from_before_the_first_picture_is_left_out() {
+    let fragments: Vec<_> = (0..3)
+        .map(|index| {
+            let mut fragment = Fragment::audio(index, 50);
+            let private = Vec::new();
+            fragment.tracks.push(Track {
+                number: 2,
+                kind: 1,
+                codec: "V_VP8",
+                private,
+                name: "garden",
+                more: Vec::new(),
+            });
+            fragment.blocks.iter_mut().for_each(|block| block.time -= 100);
+            fragment.blocks.insert(0, Block { track: 2, time: 0, keyframe: true, payload: vec![0; 10] });
+            fragment
+        })
+        .collect();
+    let emulator = emulator_with_body(body(&fragments));
+    let source = source(&emulator);
+    // Of 150 frames, five are over when the first picture is shown.
+    let wanted: Vec<_> = (0..145).map(|frame| frame * 20).collect();
+    for output in ["track=1", "! matroskademux", "! kvsdemux"] {
+        let outcome = run(&format!("{source} {output}"), "audio/x-alaw").ok();
+        assert_eq!(outcome.pts_ms(), wanted, "{output}");
+        assert!(outcome.frames.iter().all(|frame| !frame.flags.contains(gst::BufferFlags::DECODE_ONLY)));
+    }
+    let pictures = run(&format!("{source} track=2"), "video/x-vp8").ok();
+    assert_eq!(pictures.pts_ms(), [0, 1000, 2000]);
 }
