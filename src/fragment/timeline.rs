@@ -5,8 +5,8 @@ use super::drift::{Arrival, Drift};
 /// How long a frame counts where nothing tells, in ns: enough that the next one lies after it.
 const SHORTEST_FRAME: i64 = 1_000_000;
 
-/// The least gap in a producer's clock, in ns, that is a clock being set where nobody waited as long: no fragment is
-/// longer ([quotas](https://docs.aws.amazon.com/kinesisvideostreams/latest/dg/limits.html)).
+/// The least gap in a clock, in ns, that is a clock being set where nobody waited as long, and the least step back where
+/// fragments come in no steady order: no fragment is longer ([quotas](https://docs.aws.amazon.com/kinesisvideostreams/latest/dg/limits.html)).
 const CLOCK_SET: i64 = 10_000_000_000;
 
 /// Turns the capture time of frames, on a clock that may jump, into a presentation time that does not.
@@ -38,7 +38,7 @@ pub struct Timeline {
     gapless: bool,
     /// Every fragment is presented by its own time, where that is possible.
     anchored: bool,
-    /// So is every fragment that does not begin before the one before it.
+    /// So is every fragment, unless the clock was set back.
     unsteady: bool,
     /// Time does not follow from the fragment before.
     discont: bool,
@@ -204,7 +204,9 @@ impl Timeline {
         let Some(mut state) = self.tracks.get(track).copied() else {
             return Placement { pts: 0, early: false, discont: false };
         };
-        let clock_goes_back = previous_start.is_some_and(|previous| self.fragment_start < previous);
+        let least_step = if self.unsteady { CLOCK_SET } else { 1 };
+        let clock_goes_back =
+            previous_start.is_some_and(|previous| previous.saturating_sub(self.fragment_start) >= least_step);
         let overlaps = state.fragment > 0 && state.fragment != self.fragments && pts <= state.latest;
         let goes_back = clock_goes_back || overlaps;
         let came_early = self.unsteady && overlaps && !clock_goes_back;
@@ -343,6 +345,24 @@ mod tests {
     fn a_clock_that_stands_still_goes_on_too() {
         let placed = run(&[(0, &[(0, 0), (0, 40)]), (0, &[(0, 0), (0, 40)]), (0, &[(0, 0)])]);
         assert_eq!(placed, [(0, false), (40, false), (80, true), (120, false), (160, true)]);
+    }
+
+    #[test]
+    fn an_unsteady_clock_that_is_set_back_is_followed_from_there() {
+        let mut timeline = Timeline::new().unsteady();
+        let mut place = |start: i64| {
+            timeline.begin_fragment(start * MS);
+            [0, 40].map(|time| {
+                let placement = timeline.place(0, (start + time) * MS, None);
+                (placement.pts as i64 / MS, placement.discont)
+            })
+        };
+        assert_eq!(place(100_000), [(0, false), (40, false)]);
+        // A step that is no more than one of them coming early.
+        assert_eq!(place(99_990), [(80, false), (120, false)]);
+        assert_eq!(place(100_200), [(200, false), (240, false)]);
+        assert_eq!(place(50_000), [(280, true), (320, false)]);
+        assert_eq!(place(51_000), [(1280, false), (1320, false)]);
     }
 
     #[test]

@@ -75,7 +75,7 @@ mod tests {
             assert_eq!(of(nothing, &voice), track_caps(&voice), "{nothing}");
         }
         assert!(of("audio/x-raw,rate=[1,2]", &voice).unwrap().is_fixed());
-        let encrypted = Track { unsupported_encoding: Some("encryption".to_owned()), ..voice };
+        let encrypted = Track { unsupported_encoding: Some("encryption".to_owned()), ..voice.clone() };
         assert_eq!(of(raw, &encrypted), track_caps(&encrypted));
         assert!(track_caps(&encrypted).is_err());
     }

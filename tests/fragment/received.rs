@@ -103,7 +103,7 @@ proptest! {
 
     /// However late each comes, presentation time is never later than the latest of them was.
     #[test]
-    fn presentation_time_does_not_run_away(delays in prop::collection::vec(500_u64..1500, 400)) {
+    fn presentation_time_does_not_run_away(delays in prop::collection::vec(0_u64..3000, 400)) {
         let frames = read(&fragments(&delays));
         assert_in_order(&frames);
         let latest = i64::try_from(delays.iter().max().unwrap() - delays[0]).unwrap();
