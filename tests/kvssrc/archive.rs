@@ -1,6 +1,7 @@
 //! Ranges of the archive: the same bytes however they are fetched, exact edges, and every fragment accounted for.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -268,6 +269,16 @@ fn the_first_frame_of_a_day_needs_one_page_and_a_paused_pipeline_lists_no_furthe
     }
 }
 
+/// Pulls the frames of a [`serve`]d stream from and to this one, each of which must be there and in its place.
+pub fn pull(sink: &gst_app::AppSink, frames: Range<u64>) {
+    for frame in frames {
+        let sample = sink.try_pull_sample(PATIENCE).expect("a frame");
+        let bytes = sample.buffer().unwrap().map_readable().unwrap().to_vec();
+        let found = (u64::from_be_bytes(bytes[400..].try_into().unwrap()), u64::from(bytes[0]));
+        assert_eq!(found, (frame / 4, frame % 4));
+    }
+}
+
 #[test]
 fn a_pipeline_that_takes_nothing_is_read_ahead_of_by_no_more_than_told() {
     const LIMIT: u64 = 100_000;
@@ -276,23 +287,11 @@ fn a_pipeline_that_takes_nothing_is_read_ahead_of_by_no_more_than_told() {
     let pipeline = Pipeline::new(&format!("{source} ! appsink name=sink sync=false max-buffers=1"));
     let sink = pipeline.sink(AUDIO);
     pipeline.play();
-    let mut taken = 0;
-    let mut take = |count| {
-        for _ in 0..count {
-            let sample = sink.try_pull_sample(PATIENCE).expect("a frame");
-            let bytes = sample.buffer().unwrap().map_readable().unwrap().to_vec();
-            assert_eq!(
-                (u64::from_be_bytes(bytes[400..].try_into().unwrap()), bytes[0]),
-                (taken / 4, (taken % 4) as u8)
-            );
-            taken += 1;
-        }
-    };
-    take(12);
+    pull(&sink, 0..12);
     wait_until("all connections are open", || calls(&emulator, Operation::GetMediaForFragmentList) >= 5);
     let stats = || pipeline.by_name("source").unwrap().property::<gst::Structure>("stats").get::<u64>("bytes").unwrap();
     assert!(stats() < 3 * LIMIT, "{}", stats());
-    take(4000);
+    pull(&sink, 12..4012);
 }
 
 /// The capture's fragments of 2 s, in an emulator that has nothing else.

@@ -5,20 +5,32 @@ use std::sync::Arc;
 
 use super::board::{Board, Wanted};
 use super::patience::Attempts;
-use crate::aws::{self, Archive, Body, Recovery};
+use crate::aws::{self, Archive, Body, Place, Recovery};
 use crate::fragment::{FragmentNumber, Piece, Splitter};
 
-/// Fetches until there is nothing more to fetch, or a call fails for good.
-pub async fn run(lane: usize, archive: Archive, attempts: Attempts, board: Arc<Board>) {
-    let mut lane = Lane { lane, archive, attempts, board, left: VecDeque::new(), alone: false };
-    while let Some(wanted) = lane.board.claim(lane.lane).await {
-        lane.left = wanted.into();
+/// Fetches until there is nothing more to fetch, or a call fails for good. Called back, it makes room for others.
+pub async fn run(number: usize, archive: Archive, attempts: Attempts, board: Arc<Board>) {
+    let watched = Arc::clone(&board);
+    let mut lane = Lane { lane: number, archive, attempts, board, left: VecDeque::new(), alone: false, held: 0 };
+    while lane.board.has_more().await {
+        // Who waits for a place has nothing that others wait for.
+        let place = lane.archive.place().await;
+        lane.board.connect();
+        lane.left = lane.board.claim(lane.lane, lane.archive.free_places()).unwrap_or_default().into();
         lane.alone = false;
         while !lane.left.is_empty() {
-            if let Err(error) = lane.fetch().await {
-                return lane.board.fail(error);
+            let fetched = tokio::select! {
+                biased;
+                () = watched.recalled(number) => None,
+                fetched = lane.fetch(&place) => Some(fetched),
+            };
+            match fetched {
+                Some(Ok(())) => {}
+                Some(Err(error)) => return lane.board.fail(error),
+                None => lane.give_back(),
             }
         }
+        lane.board.disconnect(lane.lane);
     }
 }
 
@@ -31,6 +43,8 @@ struct Lane {
     left: VecDeque<Wanted>,
     /// The first of them failed before, and is fetched alone.
     alone: bool,
+    /// How many bytes of the body at hand are on the board, and of no fragment there.
+    held: u64,
 }
 
 /// How a body ended.
@@ -44,11 +58,11 @@ enum Ended {
 
 impl Lane {
     /// Makes one call and fills the board with what it brings.
-    async fn fetch(&mut self) -> Result<(), aws::Error> {
+    async fn fetch(&mut self, place: &Place) -> Result<(), aws::Error> {
         self.board.room(self.lane).await;
         let count = if self.alone { 1 } else { self.left.len() };
         let numbers: Vec<FragmentNumber> = self.left.iter().take(count).map(|wanted| wanted.number.clone()).collect();
-        let body = match self.archive.get(&numbers).await {
+        let body = match self.archive.get(&numbers, place).await {
             Ok(body) => body,
             // One of them is a number that the service does not know.
             Err(error) if error.recovery() == Recovery::StartElsewhere => {
@@ -113,7 +127,7 @@ impl Lane {
 
     /// Reads a body to its end, or to what cannot be read.
     async fn read(&mut self, mut body: Body) -> Ended {
-        let (mut splitter, mut held) = (Splitter::new(), 0_u64);
+        let mut splitter = Splitter::new();
         let ended = loop {
             self.board.room(self.lane).await;
             let (piece, ended) = match body.next().await {
@@ -121,7 +135,7 @@ impl Lane {
                     let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
                     self.board.read(size);
                     self.attempts.received(bytes.len());
-                    held = held.saturating_add(size);
+                    self.held = self.held.saturating_add(size);
                     splitter.push(bytes);
                     (splitter.next(), None)
                 }
@@ -132,7 +146,7 @@ impl Lane {
             let stopped = loop {
                 match piece {
                     Ok(Some(found)) => {
-                        if let Some(refused) = self.place(found, &mut held) {
+                        if let Some(refused) = self.place(found) {
                             break Some(refused);
                         }
                         if ended.is_some() {
@@ -149,26 +163,32 @@ impl Lane {
                 break ended;
             }
         };
-        self.board.drop_bytes(held);
+        self.board.drop_bytes(std::mem::take(&mut self.held));
         ended
     }
 
+    /// Lets go of the body at hand, and of what it did not bring.
+    fn give_back(&mut self) {
+        self.board.drop_bytes(std::mem::take(&mut self.held));
+        self.board.give_back(self.lane, self.left.drain(..));
+    }
+
     /// Puts a piece on the board, which takes its bytes over; what is wrong where nothing behind it can be trusted.
-    fn place(&mut self, piece: Piece, held: &mut u64) -> Option<Ended> {
+    fn place(&mut self, piece: Piece) -> Option<Ended> {
         match piece {
             Piece::Whole(stored) => {
                 let wanted = self.position(&stored.number).and_then(|index| self.left.remove(index));
                 match wanted {
                     Some(wanted) => {
-                        *held = held.saturating_sub(stored.size);
+                        self.held = self.held.saturating_sub(stored.size);
                         self.board.fill(wanted.place, stored);
                     }
-                    None => self.forget(stored.size, held),
+                    None => self.forget(stored.size),
                 }
                 None
             }
             Piece::Failed { number, id, reason, size } => {
-                self.forget(size, held);
+                self.forget(size);
                 let text = format!("{reason} ({id})");
                 let index = number.as_ref().and_then(|number| self.position(number));
                 match index.and_then(|index| is_gone(&id, &reason).then(|| self.left.remove(index)).flatten()) {
@@ -180,14 +200,14 @@ impl Lane {
                 }
             }
             Piece::Nothing(size) => {
-                self.forget(size, held);
+                self.forget(size);
                 None
             }
         }
     }
 
-    fn forget(&self, size: u64, held: &mut u64) {
-        *held = held.saturating_sub(size);
+    fn forget(&mut self, size: u64) {
+        self.held = self.held.saturating_sub(size);
         self.board.drop_bytes(size);
     }
 
