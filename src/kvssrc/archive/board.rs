@@ -51,6 +51,15 @@ pub enum Next {
     End,
 }
 
+/// What a lane may do with its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// Read more of it.
+    Granted,
+    /// Nothing: there is no room, and the fragment that everybody waits for did not come where it should have.
+    Passed,
+}
+
 /// Shared by all that work on one reading of a range.
 ///
 /// Fragments are dealt out in turn, so that all lanes advance together and what one has read waits little for the others.
@@ -351,16 +360,21 @@ impl Board {
         });
     }
 
-    /// Waits until the lane may read more; calls all lanes back where that is in vain.
-    pub async fn room(&self, lane: usize) {
+    /// Waits until the lane may read more of a body that has `brought` this as the last of all; calls all lanes back where
+    /// that is in vain.
+    pub async fn room(&self, lane: usize, brought: Option<Place>) -> Room {
         let mut idle_since = Instant::now();
         loop {
             let room = self.wait(|state| {
+                if state.buffered < self.limit {
+                    return Some(Room::Granted);
+                }
                 let urgent = state.slots.front().is_some_and(|slot| slot.is_awaited_of(lane));
-                (state.buffered < self.limit || urgent).then_some(())
+                let passed = brought.is_some_and(|brought| brought > state.first);
+                urgent.then_some(if passed { Room::Passed } else { Room::Granted })
             });
-            if timeout(LOOK, room).await.is_ok() {
-                return;
+            if let Ok(room) = timeout(LOOK, room).await {
+                return room;
             }
             let mut state = self.lock();
             match state.slots.front() {

@@ -3,15 +3,16 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::board::{Board, Wanted};
+use super::board::{Board, Place, Room, Wanted};
 use super::patience::Attempts;
-use crate::aws::{self, Archive, Body, Place, Recovery};
+use crate::aws::{self, Archive, Body, Recovery};
 use crate::fragment::{FragmentNumber, Piece, Splitter};
 
 /// Fetches until there is nothing more to fetch, or a call fails for good. Called back, it makes room for others.
 pub async fn run(number: usize, archive: Archive, attempts: Attempts, board: Arc<Board>) {
     let watched = Arc::clone(&board);
-    let mut lane = Lane { lane: number, archive, attempts, board, left: VecDeque::new(), alone: false, held: 0 };
+    let mut lane =
+        Lane { lane: number, archive, attempts, board, left: VecDeque::new(), alone: false, held: 0, brought: None };
     while lane.board.has_more().await {
         // Who waits for a place has nothing that others wait for.
         let place = lane.archive.place().await;
@@ -45,6 +46,8 @@ struct Lane {
     alone: bool,
     /// How many bytes of the body at hand are on the board, and of no fragment there.
     held: u64,
+    /// The last place of all that it has brought.
+    brought: Option<Place>,
 }
 
 /// How a body ended.
@@ -52,14 +55,17 @@ enum Ended {
     Cleanly,
     /// The bytes broke off, or are no Matroska; for an error of the connection there is one to report.
     Broken(Option<aws::Error>, String),
+    /// It went on behind the fragment that everybody waits for, until there was no room for more.
+    Passed,
     /// The service could not give this fragment.
     Refused(Option<FragmentNumber>, String),
 }
 
 impl Lane {
     /// Makes one call and fills the board with what it brings.
-    async fn fetch(&mut self, place: &Place) -> Result<(), aws::Error> {
-        self.board.room(self.lane).await;
+    async fn fetch(&mut self, place: &aws::Place) -> Result<(), aws::Error> {
+        self.brought = None;
+        self.board.room(self.lane, None).await;
         let count = if self.alone { 1 } else { self.left.len() };
         let numbers: Vec<FragmentNumber> = self.left.iter().take(count).map(|wanted| wanted.number.clone()).collect();
         let body = match self.archive.get(&numbers, place).await {
@@ -98,6 +104,10 @@ impl Lane {
             }
             Ended::Broken(None, reason) if self.alone && !progressed => self.miss_first(reason),
             Ended::Broken(None, reason) => self.fetch_alone(reason),
+            Ended::Passed => {
+                self.left.make_contiguous().sort_unstable_by_key(|wanted| wanted.place);
+                self.fetch_alone("the service left it out".to_owned());
+            }
             Ended::Refused(number, reason) => {
                 let is_it = |wanted: &Wanted| number.as_ref().is_some_and(|number| *number == wanted.number);
                 if let Some(wanted) = self.left.iter().position(is_it).and_then(|index| self.left.remove(index)) {
@@ -129,7 +139,9 @@ impl Lane {
     async fn read(&mut self, mut body: Body) -> Ended {
         let mut splitter = Splitter::new();
         let ended = loop {
-            self.board.room(self.lane).await;
+            if self.board.room(self.lane, self.brought).await == Room::Passed {
+                break Ended::Passed;
+            }
             let (piece, ended) = match body.next().await {
                 Ok(Some(bytes)) => {
                     let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
@@ -181,6 +193,7 @@ impl Lane {
                 match wanted {
                     Some(wanted) => {
                         self.held = self.held.saturating_sub(stored.size);
+                        self.brought = self.brought.max(Some(wanted.place));
                         self.board.fill(wanted.place, stored);
                     }
                     None => self.forget(stored.size),
@@ -193,6 +206,7 @@ impl Lane {
                 let index = number.as_ref().and_then(|number| self.position(number));
                 match index.and_then(|index| is_gone(&id, &reason).then(|| self.left.remove(index)).flatten()) {
                     Some(wanted) => {
+                        self.brought = self.brought.max(Some(wanted.place));
                         self.board.miss(wanted.place, text);
                         None
                     }

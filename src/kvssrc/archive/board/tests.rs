@@ -96,13 +96,13 @@ async fn only_who_has_the_next_fragment_reads_past_the_limit() {
     board.read(10);
     board.fill(first[0].place, stored(&first[0].number));
     // Everybody waits for the streaming thread.
-    assert_eq!(now(board.room(0)).await, None);
-    assert_eq!(now(board.room(1)).await, None);
+    assert_eq!(now(board.room(0, None)).await, None);
+    assert_eq!(now(board.room(1, None)).await, None);
     assert!(matches!(board.take().await, Ok(Next::Fragment(..))));
-    assert_eq!(now(board.room(1)).await, Some(()));
+    assert_eq!(now(board.room(1, None)).await, Some(Room::Granted));
     board.read(1000);
-    assert_eq!(now(board.room(0)).await, None);
-    assert_eq!(now(board.room(1)).await, Some(()));
+    assert_eq!(now(board.room(0, None)).await, None);
+    assert_eq!(now(board.room(1, None)).await, Some(Room::Granted));
     board.miss(second[0].place, "gone".to_owned());
     board.drop_bytes(1000);
     assert!(matches!(board.take().await, Ok(Next::Missing(_, reason)) if reason == "gone"));
@@ -160,7 +160,7 @@ async fn what_is_not_taken_is_not_fetched_further_and_then_only_what_there_is_ro
     }
     let recalled = board.recalled(1);
     tokio::select! {
-        () = board.room(0) => panic!("there is no room"),
+        _ = board.room(0, None) => panic!("there is no room"),
         () = recalled => {}
     }
     let [first, second] = hands;
@@ -192,7 +192,7 @@ async fn what_nobody_fetches_calls_all_back() {
     board.read(10);
     // The other lane has got no connection.
     tokio::select! {
-        () = board.room(0) => panic!("there is no room"),
+        _ = board.room(0, None) => panic!("there is no room"),
         () = board.recalled(0) => {}
     }
     board.give_back(0, hand.into_iter().skip(1));
@@ -208,7 +208,7 @@ async fn what_the_opening_gives_back_is_fetched() {
     board.read(10);
     board.fill(0, stored(&opening.remove(0).number));
     tokio::select! {
-        () = board.room(0) => panic!("there is no room"),
+        _ = board.room(0, None) => panic!("there is no room"),
         () = board.recalled(0) => {}
     }
     board.give_back(0, opening);
@@ -216,4 +216,20 @@ async fn what_the_opening_gives_back_is_fetched() {
     assert!(matches!(board.take().await, Ok(Next::Fragment(..))));
     assert!(board.has_more().await);
     assert_eq!(board.claim(1, 4).unwrap()[0].place, 1);
+}
+
+#[tokio::test]
+async fn who_has_passed_the_next_fragment_reads_no_more_of_that_body() {
+    let board = Board::new(1, 10);
+    board.add((0..6).map(listed).collect());
+    let mut hand = board.claim(0, 0).unwrap();
+    assert_eq!(board.room(0, None).await, Room::Granted);
+    board.read(10);
+    let second = hand.remove(1);
+    board.fill(second.place, stored(&second.number));
+    assert_eq!(board.room(0, Some(second.place)).await, Room::Passed);
+    // Another body may bring it.
+    assert_eq!(board.room(0, None).await, Room::Granted);
+    board.drop_bytes(1);
+    assert_eq!(board.room(0, Some(second.place)).await, Room::Granted);
 }
