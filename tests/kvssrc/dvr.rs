@@ -35,6 +35,8 @@ struct Scene {
     pipeline: Pipeline,
     shown: Arc<Mutex<Vec<Shown>>>,
     fragments: u64,
+    /// When the camera saw its first frame, in ms since 1970.
+    start: u64,
     /// By how many ms the camera's clock is behind.
     behind: u64,
 }
@@ -42,6 +44,11 @@ struct Scene {
 impl Scene {
     /// `before` fragments are there before the pipeline plays.
     fn new(before: u64, properties: &str, path: &str) -> Self {
+        Self::since(START_MS, before, properties, path)
+    }
+
+    /// The same of a camera that began then, in ms since 1970.
+    fn since(start: u64, before: u64, properties: &str, path: &str) -> Self {
         init();
         let emulator = Emulator::builder().shuffle(3).start().unwrap();
         emulator.create_stream(STREAM).unwrap();
@@ -60,25 +67,30 @@ impl Scene {
                 })
                 .build(),
         );
-        let mut scene = Self { emulator, pipeline, shown, fragments: 0, behind: 0 };
+        let mut scene = Self { emulator, pipeline, shown, fragments: 0, start, behind: 0 };
         scene.put(before);
         scene
     }
 
     /// One that plays what comes from now on, and has shown one fragment of it or two.
     fn playing(before: u64, properties: &str, path: &str) -> Self {
-        let mut scene = Self::new(before, properties, path);
+        Self::new(before, properties, path).begun()
+    }
+
+    /// Plays until one fragment has been shown that came meanwhile, or two.
+    fn begun(mut self) -> Self {
+        let scene = &mut self;
         scene.pipeline.play();
         let asked = |request: &kvs_emulator::RequestRecord| request.operation == Operation::GetMedia;
         scene.emulator.wait_for_request(asked, PATIENCE.into()).expect("a call of GetMedia");
         scene.put(2);
         scene.wait_for(scene.fragments * 4 - 1);
-        scene
+        self
     }
 
     fn put(&mut self, fragments: u64) {
         for fragment in self.fragments..self.fragments + fragments {
-            let begin = START_MS + fragment * FRAGMENT_MS - self.behind;
+            let begin = self.start + fragment * FRAGMENT_MS - self.behind;
             let cluster = (0..4).fold(Cluster::new(begin), |cluster, frame: u64| {
                 let index = fragment * 4 + frame;
                 cluster.simple_block(1, i16::try_from(frame * FRAME_MS).unwrap(), true, &index.to_be_bytes())
@@ -118,7 +130,7 @@ impl Scene {
     #[track_caller]
     fn take(&self) -> Vec<Shown> {
         let shown = std::mem::take(&mut *self.shown.lock().unwrap());
-        for (left, right) in shown.iter().zip(&shown[1..]) {
+        for (left, right) in shown.iter().zip(shown.iter().skip(1)) {
             assert_eq!(right.index, left.index + 1, "{shown:?}");
             assert_eq!(right.stream_time, left.stream_time + ms(FRAME_MS), "{shown:?}");
             assert_eq!(right.running_time, left.running_time + ms(FRAME_MS), "{shown:?}");
@@ -134,6 +146,14 @@ impl Scene {
 
     fn calls(&self, operation: Operation) -> Vec<kvs_emulator::RequestRecord> {
         self.emulator.requests().into_iter().filter(|request| request.operation == operation).collect()
+    }
+
+    /// Waits for the end.
+    #[track_caller]
+    fn ends(&self) {
+        let types = [gst::MessageType::Eos, gst::MessageType::Error];
+        let message = self.pipeline.bus().unwrap().timed_pop_filtered(PATIENCE, &types).expect("no end");
+        assert_eq!(message.type_(), gst::MessageType::Eos, "{message:?}");
     }
 
     /// Whether one can seek, and up to where.
@@ -251,22 +271,27 @@ fn a_part_of_the_past_ends_and_one_can_return_from_there() {
 
 #[test]
 fn an_end_that_was_set_holds_after_going_back() {
-    for (end, to) in [(15_000, 4), (7000, 4), (7000, 12)] {
-        let end = format!("end-timestamp={}", seconds(START_MS + end));
-        let mut scene = Scene::new(3, &format!("start-selector=earliest {end}"), "");
-        scene.pipeline.play();
-        scene.put(3);
-        wait_until("something is shown", || !scene.shown.lock().unwrap().is_empty());
-        let first = scene.shown.lock().unwrap()[0];
-        wait_until("it can be sought in", || scene.seekable() >= Some(ms(6000)));
-        scene.seek(FLUSH, first.stream_time + ms(to * 500));
-        scene.put(6);
-        let types = [gst::MessageType::Eos, gst::MessageType::Error];
-        let message = scene.pipeline.bus().unwrap().timed_pop_filtered(PATIENCE, &types).expect("no end");
-        assert_eq!(message.type_(), gst::MessageType::Eos);
-        let last = scene.shown.lock().unwrap().last().copied().unwrap();
-        let wanted = if end.ends_with(&seconds(START_MS + 15_000)) { 29 } else { 13 };
-        assert_eq!(last.index, wanted, "{end}");
+    let by_service = format!("start-selector=server-timestamp start-timestamp={}", seconds(START_MS));
+    // The end is meant on the clock of the start, and stream time may follow the other one.
+    for start in ["start-selector=earliest", "start-selector=earliest timestamp-mode=server", &by_service] {
+        for (end, last, to) in [(15_000, 29, 4), (7000, 13, 4), (7000, 13, 12)] {
+            let properties = format!("{start} end-timestamp={}", seconds(START_MS + end));
+            let mut scene = Scene::new(3, &properties, "");
+            scene.pipeline.play();
+            scene.put(3);
+            scene.wait_for(last.min(23));
+            if last < 23 {
+                scene.ends();
+            }
+            let first = scene.take()[0];
+            wait_until("it can be sought in", || scene.seekable() >= Some(ms(6000)));
+            scene.seek(FLUSH, first.stream_time + ms(to * 500));
+            scene.put(6);
+            scene.ends();
+            let again = scene.take();
+            assert_eq!((again[0].index, again.last().unwrap().index), (to, last), "{properties}");
+            assert_eq!(again[0].stream_time, first.stream_time + ms(to * 500), "{properties}");
+        }
     }
 }
 

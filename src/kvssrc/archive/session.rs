@@ -58,6 +58,8 @@ pub struct Session {
     /// The presentation time, in ns, of the latest frame that is shown.
     latest: Option<u64>,
     ended: bool,
+    /// Where the end was set on another clock than this, a fragment behind it has come.
+    is_past_the_end: bool,
 }
 
 /// How many fragments at the end of what is listed may be too young to be had.
@@ -121,6 +123,7 @@ impl Session {
             not_yet: VecDeque::new(),
             latest: None,
             ended: false,
+            is_past_the_end: false,
         }
     }
 
@@ -238,21 +241,24 @@ impl Session {
                 self.open(&listed);
                 self.miss(listed, reason)?;
             }
-            Next::End => {
-                if let Some(cut) = &mut self.cut {
-                    cut.finish();
-                }
-                let (delivered, missing) = (self.delivered, self.missing);
-                self.count();
-                let is_all = self.range.goes_on.is_none() && self.position.segment == self.range.whole().segment;
-                if is_all && self.board.listed() == 0 {
-                    self.notices.push_back(Notice::Nothing);
-                }
-                self.notices.push_back(Notice::Archive { listed: self.board.listed(), delivered, missing });
-                self.ended = true;
-            }
+            Next::End => self.finish(),
         }
         Ok(())
+    }
+
+    /// All that is wanted has come.
+    fn finish(&mut self) {
+        if let Some(cut) = &mut self.cut {
+            cut.finish();
+        }
+        let (delivered, missing) = (self.delivered, self.missing);
+        self.count();
+        let is_all = self.range.goes_on.is_none() && self.position.segment == self.range.whole().segment;
+        if is_all && self.board.listed() == 0 {
+            self.notices.push_back(Notice::Nothing);
+        }
+        self.notices.push_back(Notice::Archive { listed: self.board.listed(), delivered, missing });
+        self.ended = true;
     }
 
     /// Nothing more comes: all has been said, or, with an error, cannot be. What is still to be told.
@@ -262,7 +268,7 @@ impl Session {
 
     /// How the stream goes on behind all that has gone out, where it does; this reading is over then.
     pub fn continuation(&mut self) -> Option<Continuation> {
-        if !self.range.goes_on_behind(&self.position) {
+        if !self.range.goes_on_behind(&self.position) || self.is_past_the_end {
             return None;
         }
         let mut frames = std::mem::replace(&mut self.frames, FrameReader::new(self.range.plan.range));
@@ -412,6 +418,14 @@ impl Session {
             return Ok(true);
         };
         match self.frames.take(element, self.offset.saturating_add(offset)) {
+            // Backward, it is the beginning, and what is wanted follows.
+            Ok(Some(Output::RangeEnd)) if !self.position.is_backward() => {
+                self.is_past_the_end = true;
+                self.at_hand = None;
+                self.elements = Vec::new().into_iter();
+                self.stop();
+                self.finish();
+            }
             Ok(output) => output.into_iter().for_each(|output| cut.push(output)),
             // It came whole, and makes no sense.
             Err(error) => {
@@ -422,6 +436,11 @@ impl Session {
             }
         }
         Ok(true)
+    }
+
+    /// No more calls are made.
+    fn stop(&self) {
+        self.tasks.iter().for_each(AbortHandle::abort);
     }
 
     /// The segment of what goes out: as it was asked for, moved by what comes before the beginning of the range.
@@ -479,6 +498,6 @@ fn timestamp_mode(clock: Clock) -> TimestampMode {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.tasks.iter().for_each(AbortHandle::abort);
+        self.stop();
     }
 }
