@@ -296,6 +296,31 @@ fn an_end_that_was_set_holds_after_going_back() {
 }
 
 #[test]
+fn from_the_end_of_a_range_that_is_over_is_from_its_last_moment() {
+    let (end, none) = (gst::SeekType::End, gst::SeekType::None);
+    {
+        let over = format!("start-selector=earliest end-timestamp={}", seconds(START_MS + 15_000));
+        let scene = Scene::new(10, &over, "");
+        scene.pipeline.play();
+        scene.ends();
+        assert_eq!(scene.take().last().unwrap().index, 29);
+        let from_end = |offset: i64| {
+            // The bindings have no type for it.
+            let offset = gst::ClockTime::from_nseconds((offset * 1_000_000).cast_unsigned());
+            scene.pipeline.seek(1.0, FLUSH, end, offset, none, gst::ClockTime::NONE).expect("a seek");
+            scene.ends();
+            scene.take()
+        };
+        let shown = from_end(-4000);
+        assert_eq!((shown[0].index, shown[0].stream_time, shown.len()), (22, ms(11_000), 8));
+        let shown = from_end(-500);
+        assert_eq!((shown[0].index, shown.len()), (29, 1));
+        assert!(from_end(0).is_empty());
+        assert_eq!(scene_calls(&scene.emulator), 1);
+    }
+}
+
+#[test]
 fn what_is_played_fast_slows_down_where_it_has_caught_up() {
     for flags in [FLUSH, FLUSH | gst::SeekFlags::TRICKMODE_NO_AUDIO] {
         // Twice as fast where nothing is left out.
