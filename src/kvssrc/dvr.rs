@@ -49,6 +49,11 @@ impl Dvr {
         })
     }
 
+    /// The stream time of the first frame, in ns.
+    pub fn window(&self) -> u64 {
+        u64::try_from(self.plan.going_back.window.as_nanos()).unwrap_or(u64::MAX)
+    }
+
     pub fn clock(&self) -> Clock {
         match self.plan.timestamp_mode {
             TimestampMode::Server => Clock::Server,
@@ -130,7 +135,7 @@ impl Dvr {
         let lead = match *known {
             Some(Known { origin, .. }) => moment.saturating_sub(origin).saturating_sub(pts),
             None => {
-                let window = i64::try_from(self.plan.going_back.window.as_nanos()).unwrap_or(i64::MAX);
+                let window = i64::try_from(self.window()).unwrap_or(i64::MAX);
                 let origin = moment.saturating_sub(pts).saturating_sub(window);
                 // What is not live may begin anywhere: until a fragment tells, it reaches up to now.
                 let now = UnixTime::now().filter(|_| self.plan.live.is_none()).map_or(moment, UnixTime::nanoseconds);
@@ -210,6 +215,11 @@ impl Watch {
         let lead = self.dvr.lead(moment, pts);
         self.lead = i64::try_from(lead).ok();
         Some(lead)
+    }
+
+    /// By how many ns stream time is later than presentation time, as far as that is known.
+    pub fn later(&self) -> i64 {
+        self.lead.unwrap_or(0)
     }
 
     /// It is whole; the last of its frames ended when `captured_until` says, in ns.

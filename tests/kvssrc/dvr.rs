@@ -321,6 +321,33 @@ fn from_the_end_of_a_range_that_is_over_is_from_its_last_moment() {
 }
 
 #[test]
+fn the_duration_is_that_of_stream_time() {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let start = u64::try_from(now.as_millis()).unwrap() - 60_000;
+    let end = start + 180_000;
+    let properties = format!("dvr-window=60000 end-timestamp={}", seconds(end));
+    let known = format!("start-selector=producer-timestamp start-timestamp={}", seconds(start));
+    let scene = Scene::since(start, 0, &format!("{properties} {known}"), "");
+    let _ = scene.pipeline.set_state(gst::State::Paused);
+    assert_eq!(scene.pipeline.query_duration::<gst::ClockTime>(), Some(ms(240_000)));
+    drop(scene);
+    for more in ["", " is-live=true"] {
+        let mut scene = Scene::since(start, 30, &format!("{properties}{more}"), "").begun();
+        let shown = scene.take();
+        let wanted = u64::try_from(Scene::origin(&shown[0]) + 180_000_000_000).unwrap();
+        let wanted = Some(gst::ClockTime::from_nseconds(wanted));
+        assert_eq!(scene.pipeline.query_duration::<gst::ClockTime>(), wanted, "{more}");
+        // The same after a return to the newest, which begins at presentation time 0 again.
+        scene.seek_to_end();
+        wait_until("GetMedia is called again", || scene_calls(&scene.emulator) == 2);
+        scene.put(1);
+        scene.wait_for(scene.fragments * 4 - 1);
+        scene.take();
+        assert_eq!(scene.pipeline.query_duration::<gst::ClockTime>(), wanted, "{more}");
+    }
+}
+
+#[test]
 fn what_is_played_fast_slows_down_where_it_has_caught_up() {
     for flags in [FLUSH, FLUSH | gst::SeekFlags::TRICKMODE_NO_AUDIO] {
         // Twice as fast where nothing is left out.

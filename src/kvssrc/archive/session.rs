@@ -161,7 +161,8 @@ impl Session {
                     if !block.block.invisible {
                         self.latest = self.latest.max(Some(block.pts));
                     }
-                    let before = self.reporter.block(&block);
+                    let later = self.cut.as_ref().map_or(0, |cut| cut.lead_time().saturating_neg());
+                    let before = self.reporter.block(&block, later);
                     if let Some((_, writer)) = &mut self.writing {
                         writer.write(&block, &mut self.queue);
                     }
