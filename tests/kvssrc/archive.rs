@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use gst::prelude::*;
-use kvs_emulator::media::Cluster;
-use kvs_emulator::{ArchiveTags, Builder, Emulator, Fault, Limits, LongStream, Operation, Repeat, RequestRecord};
+use kvs_emulator::media::{Cluster, TrackEntry, TrackKind, header};
+use kvs_emulator::{
+    ArchiveTags, Builder, Emulator, Fault, Limits, LongStream, NewFragment, Operation, Repeat, RequestRecord,
+};
 
 use super::body::{Fragment, START_MS, body};
 use super::judges;
@@ -372,4 +374,55 @@ fn what_makes_no_range_is_told() {
         let text = run(&source, AUDIO).failed(gst::ResourceError::Settings);
         assert!(text.contains(names), "{text}");
     }
+}
+
+/// A fragment of one frame, of `length` ms.
+fn put(emulator: &Emulator, start: u64, length: u64, index: u64) {
+    let format: [u8; 18] = [6, 0, 1, 0, 0x40, 0x1F, 0, 0, 0x40, 0x1F, 0, 0, 1, 0, 8, 0, 0, 0];
+    let kind = TrackKind::Audio { rate: 8000.0, channels: 1, bit_depth: 8 };
+    let track = TrackEntry::new(1, kind, "A_MS/ACM").codec_private(format.to_vec());
+    let fragment = NewFragment {
+        header: header(1_000_000, &[track]),
+        media: Cluster::new(start).simple_block(1, 0, true, &index.to_be_bytes()).bytes(),
+        producer_timestamp: Some(start),
+        server_timestamp: Some(start),
+        duration: Some(length),
+        ..NewFragment::default()
+    };
+    emulator.put_fragment(STREAM, fragment).unwrap();
+}
+
+#[test]
+fn a_page_that_is_refused_is_not_an_empty_one() {
+    init();
+    let emulator = Emulator::builder().shuffle(7).start().unwrap();
+    // The second window is made for fragments of 2 s, and finds more than a page can hold.
+    let starts: Vec<u64> =
+        (0..150).map(|index| index * 2000).chain((0..2500).map(|index| 300_000 + index * 20)).collect();
+    for (index, start) in starts.iter().enumerate() {
+        let length = if *start < 300_000 { 2000 } else { 20 };
+        put(&emulator, START_MS + start, length, index as u64);
+    }
+    let refused = Fault::http(Operation::ListFragments, 400, "InvalidArgumentException", "On purpose");
+    emulator.set_fault(STREAM, refused.clone(), Repeat::Nth(3));
+    let outcome = run(&range(&emulator, 0, 10_000_000), AUDIO).ok();
+    let lists = |record: &&RequestRecord| record.operation == Operation::ListFragments;
+    let third = emulator.requests().into_iter().filter(|record| lists(&record)).nth(2).unwrap();
+    assert!(third.body["NextToken"].is_string(), "{third:?}");
+    let frames: Vec<u64> =
+        outcome.payloads().iter().map(|bytes| u64::from_be_bytes(bytes[..].try_into().unwrap())).collect();
+    assert!(frames.iter().copied().eq(0..starts.len() as u64), "{} frames of {}", frames.len(), starts.len());
+
+    // Where nothing has been listed yet, going backwards, all of it is refused.
+    let pipeline = Pipeline::new(&format!("{} ! fakesink name=sink", range(&emulator, 0, 1_000_000)));
+    let bus = pipeline.bus().unwrap();
+    let _ = pipeline.set_state(gst::State::Paused);
+    pipeline.state(PATIENCE).0.expect("the first frame");
+    emulator.set_fault(STREAM, refused, Repeat::Always);
+    let (set, zero) = (gst::SeekType::Set, gst::ClockTime::ZERO);
+    pipeline.seek(-1.0, gst::SeekFlags::FLUSH, set, zero, set, gst::ClockTime::from_seconds(200)).expect("a seek");
+    pipeline.play();
+    let types = [gst::MessageType::Error, gst::MessageType::Eos];
+    let message = bus.timed_pop_filtered(PATIENCE, &types).expect("the pipeline hangs");
+    assert_eq!(message.type_(), gst::MessageType::Error);
 }
