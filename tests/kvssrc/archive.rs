@@ -252,22 +252,38 @@ fn every_fragment_is_accounted_for() {
 }
 
 #[test]
-fn the_first_frame_of_a_day_needs_one_page_and_a_paused_pipeline_lists_no_further() {
+fn a_paused_pipeline_lists_no_further_than_its_first_frame_needs() {
     let emulator = serve(Emulator::builder(), 43_200);
-    for properties in
-        ["start-selector=earliest".to_owned(), format!("start-timestamp={}", seconds(START_MS + 50_000_000))]
+    emulator.put_long_stream("other", long(5000)).unwrap();
+    let of = |stream: &str| {
+        let lists = |record: &&RequestRecord| {
+            record.operation == Operation::ListFragments && record.stream.as_deref() == Some(stream)
+        };
+        emulator.requests().iter().filter(lists).count()
+    };
+    for (properties, pages) in
+        [(format!("start-timestamp={}", seconds(START_MS + 50_000_000)), 1), ("start-selector=earliest".to_owned(), 2)]
     {
-        let before = calls(&emulator, Operation::ListFragments);
+        let before = of(STREAM);
         let source = format!("{} playback-mode=on-demand {properties}", source_for_ever(&emulator));
         let pipeline = Pipeline::new(&format!("{source} ! appsink name=sink sync=false max-buffers=1"));
         let sink = pipeline.sink(AUDIO);
-        pipeline.play();
-        sink.try_pull_sample(PATIENCE).expect("a frame");
-        let listed = calls(&emulator, Operation::ListFragments) - before;
-        // The first page, and what was listed ahead meanwhile.
-        assert!(listed <= 6, "{listed}");
+        let _ = pipeline.set_state(gst::State::Paused);
+        pipeline.state(PATIENCE).0.expect("the first frame");
+        // Meanwhile all of another stream is read, which takes several pages.
+        let other = range(&emulator, 0, 10_000_000).replace("stream=demo", "stream=other");
+        let pages_before = of("other");
+        assert_eq!(run(&other, AUDIO).ok().frames.len(), 20_000);
+        assert!(of("other") - pages_before > 4);
+        assert_eq!(of(STREAM) - before, pages, "{properties}");
         let stats = pipeline.by_name("source").unwrap().property::<gst::Structure>("stats");
         assert!(stats.get::<u64>("bytes").unwrap() < 2_000_000, "{stats}");
+        // It goes on where more is taken.
+        pipeline.play();
+        for _ in 0..1000 {
+            sink.try_pull_sample(PATIENCE).expect("a frame");
+        }
+        wait_until("more is listed", || of(STREAM) - before > pages);
     }
 }
 

@@ -154,7 +154,8 @@ impl State {
     fn settle(&mut self, place: Place, content: Content) {
         let Some(slot) = self.slot(place) else { return };
         let size = u64::from(slot.listed.size);
-        if slot.lane.is_some() && matches!(std::mem::replace(&mut slot.content, content), Content::Waiting) {
+        let before = std::mem::replace(&mut slot.content, content);
+        if slot.lane.is_some() && matches!(before, Content::Waiting) {
             self.expected = self.expected.saturating_sub(size);
         }
     }

@@ -233,3 +233,36 @@ async fn who_has_passed_the_next_fragment_reads_no_more_of_that_body() {
     board.drop_bytes(1);
     assert_eq!(board.room(0, Some(second.place)).await, Room::Granted);
 }
+
+#[tokio::test]
+async fn what_is_listed_ahead_grows_with_what_is_taken() {
+    let board = Board::new(1, 1000);
+    let take = async |count: u64| {
+        for _ in 0..count {
+            let first = board.lock().first;
+            let number = board.lock().slots[0].listed.number.clone();
+            board.fill(first, stored(&number));
+            assert!(board.take().await.is_ok());
+        }
+    };
+    assert!(now(board.wants_more()).await.is_some());
+    board.add((0..9).map(listed).collect());
+    assert!(now(board.wants_more()).await.is_some());
+    board.add((9..10).map(listed).collect());
+    assert!(now(board.wants_more()).await.is_none());
+    // Of each that is taken, 8 more are wanted.
+    take(1).await;
+    assert!(now(board.wants_more()).await.is_some());
+    board.add((10..18).map(listed).collect());
+    assert!(now(board.wants_more()).await.is_some());
+    board.add((18..19).map(listed).collect());
+    assert!(now(board.wants_more()).await.is_none());
+    // But never more than so many.
+    board.add((19..4000).map(listed).collect());
+    take(999).await;
+    assert!(now(board.wants_more()).await.is_none());
+    take(1).await;
+    assert!(now(board.wants_more()).await.is_some());
+    board.add((4000..4001).map(listed).collect());
+    assert!(now(board.wants_more()).await.is_none());
+}
