@@ -348,6 +348,23 @@ fn the_duration_is_that_of_stream_time() {
 }
 
 #[test]
+fn what_is_listed_late_is_not_lost() {
+    for hidden in [5, 6] {
+        let mut scene = Scene::playing(0, "", "");
+        scene.put(6);
+        scene.wait_for(31);
+        let shown = scene.take();
+        let numbers = scene.emulator.fragments(STREAM).unwrap();
+        scene.emulator.set_unlisted(STREAM, &[numbers[hidden].number.clone()]).unwrap();
+        scene.seek(FLUSH, shown[1].stream_time);
+        scene.put(1);
+        scene.wait_for(35);
+        let again = scene.take();
+        assert_eq!((again[0].index, again.len()), (shown[1].index, 36 - shown[1].index as usize), "{hidden}");
+    }
+}
+
+#[test]
 fn what_is_played_fast_slows_down_where_it_has_caught_up() {
     for flags in [FLUSH, FLUSH | gst::SeekFlags::TRICKMODE_NO_AUDIO] {
         // Twice as fast where nothing is left out.

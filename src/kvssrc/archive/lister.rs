@@ -5,14 +5,15 @@ use std::sync::Arc;
 use super::board::Board;
 use super::patience::Attempts;
 use crate::aws::{self, Archive, ServiceErrorKind};
-use crate::fragment::{Clock, Listing, Selection};
+use crate::fragment::{Clock, Listing, Selection, Tail};
 
-/// Lists all of the range, or until a call fails for good.
+/// Lists all of the range, or until a call fails for good. Of a stream that goes on there is a `tail`.
 pub async fn run(
     archive: Archive,
     clock: Clock,
     mut listing: Listing,
     mut selection: Selection,
+    mut tail: Option<Tail>,
     mut attempts: Attempts,
     board: Arc<Board>,
 ) {
@@ -43,7 +44,14 @@ pub async fn run(
         attempts.succeeded();
         renewed &= !call.next_page;
         token = page.next;
-        let chosen = selection.choose(listing.answer(page.fragments, token.is_some()));
+        let mut listed = listing.answer(page.fragments, token.is_some());
+        if let Some(tail) = &mut tail {
+            listed = tail.push(listed);
+        }
+        if listing.call().is_none() {
+            listed.extend(tail.take().map(Tail::finish).unwrap_or_default());
+        }
+        let chosen = selection.choose(listed);
         if !chosen.is_empty() {
             board.add(chosen);
         }

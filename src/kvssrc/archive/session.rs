@@ -14,7 +14,7 @@ use super::{Position, Range, lane, lister, milliseconds};
 use crate::aws::StartSelector;
 use crate::fragment::{
     self, Backward, Clock, Cut, Edges, Fragment, FragmentNumber, FrameReader, Header, Listed, Listing, Opening, Output,
-    Selection, Snap, Steps, Stored, Thinning, TimestampMode, Trick, UnixTime,
+    Selection, Snap, Steps, Stored, Tail, Thinning, TimestampMode, Trick, UnixTime,
 };
 use crate::kvssrc::error::Error;
 use crate::kvssrc::notice::Notice;
@@ -88,7 +88,9 @@ impl Session {
         let (position, steps) = as_it_is(range, position);
         let (listing, selection) = course(range, &position);
         let selection = selection.thinned(steps);
-        let lister = lister::run(archive.clone(), on_demand.clock, listing, selection, attempts(), Arc::clone(&board));
+        let tail = range.goes_on_behind(&position).then(Tail::default);
+        let (archive, clock) = (archive.clone(), on_demand.clock);
+        let lister = lister::run(archive.clone(), clock, listing, selection, tail, attempts(), Arc::clone(&board));
         let mut tasks = vec![runtime.spawn(lister).abort_handle()];
         for index in 0..on_demand.connections {
             let lane = lane::run(index, archive.clone(), attempts(), Arc::clone(&board));
