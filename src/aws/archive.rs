@@ -45,7 +45,12 @@ pub struct Page {
 pub struct Body {
     stream: ByteStream,
     limit: std::time::Duration,
-    _place: Option<OwnedSemaphorePermit>,
+}
+
+/// One of the connections that the service allows a stream at a time, given back where it is dropped.
+#[derive(Debug)]
+pub struct Place {
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Archive {
@@ -71,12 +76,22 @@ impl Archive {
         }
     }
 
-    /// The body that holds these fragments: at most [`MOST_FRAGMENTS`].
+    /// Waits for a place among the connections of all who read the stream alike, in the order of asking.
+    pub async fn place(&self) -> Place {
+        Place { _permit: self.service.fetching.connect().await }
+    }
+
+    /// How many places could be had at once.
+    pub fn free_places(&self) -> usize {
+        self.service.fetching.free()
+    }
+
+    /// The body that holds these fragments, at most [`MOST_FRAGMENTS`]: one at a time in a place.
     ///
     /// # Errors
     ///
     /// The call failed.
-    pub async fn get(&self, numbers: &[FragmentNumber]) -> Result<Body, Error> {
+    pub async fn get(&self, numbers: &[FragmentNumber], _place: &Place) -> Result<Body, Error> {
         let used = Used::default();
         match self.try_get(numbers, &used).await {
             Err(error) => {
@@ -138,7 +153,6 @@ impl Archive {
 
     async fn try_get(&self, numbers: &[FragmentNumber], used: &Used) -> Result<Body, Error> {
         let (client, endpoint) = self.client(ApiName::GetMediaForFragmentList, used).await?;
-        let place = self.service.fetching.connect().await;
         self.service.fetching.call().await;
         let call = client
             .get_media_for_fragment_list()
@@ -148,7 +162,7 @@ impl Archive {
             .send();
         let answer = async { call.await.map_err(|error| Error::from_sdk(GET, error)) };
         match within(self.request.read_timeout, GET, answer).await {
-            Ok(answer) => Ok(Body { stream: answer.payload, limit: self.request.read_timeout, _place: place }),
+            Ok(answer) => Ok(Body { stream: answer.payload, limit: self.request.read_timeout }),
             Err(error) => {
                 self.service.forget_endpoint(&endpoint).await;
                 Err(error)

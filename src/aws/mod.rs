@@ -14,7 +14,7 @@ mod service;
 mod stream;
 mod trust;
 
-pub use archive::{Archive, Body, MOST_FRAGMENTS, Page};
+pub use archive::{Archive, Body, MOST_FRAGMENTS, Page, Place};
 pub use connection::{Arrival, ArrivalClock, Connection, Consumer, Received, Unrenewed};
 #[cfg(feature = "cognito")]
 pub use credentials::CognitoIdentity;

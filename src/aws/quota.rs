@@ -50,6 +50,11 @@ impl Quota {
     pub async fn connect(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.connections).acquire_owned().await.ok()
     }
+
+    /// How many places nobody has or waits for.
+    pub fn free(&self) -> usize {
+        self.connections.available_permits()
+    }
 }
 
 #[cfg(test)]

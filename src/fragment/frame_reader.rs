@@ -238,6 +238,8 @@ impl FrameReader {
 
     fn start(&mut self, fragment: Arc<Fragment>) -> Output {
         if !self.range.holds_start_of(&fragment) {
+            // Its frames are not those of the fragment before it.
+            self.fragment = None;
             return Output::RangeEnd;
         }
         self.correction = self.timeline.begin_fragment(self.start_of(&fragment));

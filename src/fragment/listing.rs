@@ -117,10 +117,17 @@ impl Listing {
     }
 
     /// Whether what is asked for now may end before all that is still kept: then something may lie behind it, or, from
-    /// the end on, nothing before it.
+    /// the end on, nothing before it. Only a window as a whole may: of one of which the first page came, the others are
+    /// there.
     pub fn may_be_refused(&self) -> bool {
         let (Window::All(end) | Window::Probe(end)) = self.window;
-        self.backward || end < self.end
+        !self.next_page && if self.backward { self.last.is_some() } else { end < self.end }
+    }
+
+    /// The window at hand is asked for from its first page on again.
+    pub fn again(&mut self) {
+        self.found.clear();
+        self.next_page = false;
     }
 
     /// Takes in the answer to that call, of which `more` pages follow. What comes next of the range, by timestamp and

@@ -15,7 +15,7 @@ pub struct Selection {
 
 #[derive(Clone, Copy, Debug)]
 enum Direction {
-    /// The first fragments have come.
+    /// A fragment has come that begins at the start or behind it.
     Forward { begun: bool },
     /// The last moment that is wanted, in ms since 1970, and the beginning of the fragment that came last.
     Backward { stop: i64, next_start: Option<i64> },
@@ -43,8 +43,11 @@ impl Selection {
     /// Takes in what comes next of the listing.
     pub fn choose(&mut self, listed: Vec<Listed>) -> Vec<Listed> {
         let mut chosen = match &mut self.direction {
-            Direction::Forward { begun } => match (std::mem::replace(begun, true), self.start) {
-                (false, Some(start)) => reaching(start, listed),
+            Direction::Forward { begun } => match self.start {
+                Some(start) if !*begun => {
+                    *begun = listed.iter().any(|fragment| fragment.timestamp >= start);
+                    reaching(start, listed)
+                }
                 _ => listed,
             },
             Direction::Backward { stop, next_start } => backward(listed, self.start, *stop, next_start),
@@ -103,6 +106,14 @@ mod tests {
         let mut selection = Selection::forward(Some(5000));
         assert_eq!(seconds(&selection.choose(listed(&[0, 2, 4, 6]))), [4, 6]);
         assert_eq!(seconds(&selection.choose(listed(&[8, 10]))), [8, 10]);
+    }
+
+    #[test]
+    fn what_lies_before_the_start_is_not_wanted_whenever_it_is_listed() {
+        let mut selection = Selection::forward(Some(5000));
+        for (page, wanted) in [(&[][..], &[][..]), (&[0], &[]), (&[2], &[]), (&[4], &[4]), (&[6, 8], &[6, 8])] {
+            assert_eq!(seconds(&selection.choose(listed(page))), wanted, "{page:?}");
+        }
     }
 
     #[test]

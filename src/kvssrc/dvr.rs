@@ -49,6 +49,11 @@ impl Dvr {
         })
     }
 
+    /// The stream time of the first frame, in ns.
+    pub fn window(&self) -> u64 {
+        u64::try_from(self.plan.going_back.window.as_nanos()).unwrap_or(u64::MAX)
+    }
+
     pub fn clock(&self) -> Clock {
         match self.plan.timestamp_mode {
             TimestampMode::Server => Clock::Server,
@@ -61,12 +66,23 @@ impl Dvr {
         self.plan.range.end.filter(|_| self.plan.range.clock == self.clock())
     }
 
-    /// The moment of stream time 0, and the stream time of the newest moment, in ns; `None` before anything has come.
+    /// The moment of stream time 0, and the stream time of the newest moment before the end, in ns; `None` before anything
+    /// has come.
     pub fn extent(&self) -> Option<(i64, u64)> {
         let Known { origin, edge, at } = (*self.lock())?;
         let passed = i64::try_from(at.elapsed().as_nanos()).unwrap_or(i64::MAX);
-        let reaches = edge.saturating_add(passed).saturating_sub(origin);
-        Some((origin, u64::try_from(reaches).unwrap_or(0)))
+        let edge = edge.saturating_add(passed);
+        let edge = match self.end() {
+            Some(end) if self.is_over(edge) => end.nanoseconds(),
+            _ => edge,
+        };
+        Some((origin, u64::try_from(edge.saturating_sub(origin)).unwrap_or(0)))
+    }
+
+    /// Whether the end that was set has passed, by the stream's clock or by this machine's.
+    fn is_over(&self, edge: i64) -> bool {
+        let newest = UnixTime::now().map_or(edge, |now| edge.max(now.nanoseconds()));
+        self.end().is_some_and(|end| end.nanoseconds() <= newest)
     }
 
     /// Where a seek leads, which becomes the place of the segment; `None` before anything has come.
@@ -76,14 +92,16 @@ impl Dvr {
         event: Option<&gst::event::Seek>,
         playing: &Playing,
     ) -> Option<Target> {
-        let (_, reaches) = self.extent()?;
+        let (origin, reaches) = self.extent()?;
         let (rate, flags, start_type, start, ..) = event?.get();
         let start = match start_type {
             gst::SeekType::Set => u64::try_from(start.value()).unwrap_or(0),
             gst::SeekType::End => reaches.saturating_add_signed(start.value()),
             _ => 0,
         };
-        if rate > 0.0 && start.saturating_add(CLOSE) >= reaches {
+        // Behind the end that was set nothing comes.
+        let is_over = self.is_over(origin.saturating_add_unsigned(reaches));
+        if rate > 0.0 && !is_over && start.saturating_add(CLOSE) >= reaches {
             self.memory.forget_asked();
             let present = segment.downcast_mut::<gst::ClockTime>()?;
             *present = gst::FormattedSegment::new();
@@ -117,7 +135,7 @@ impl Dvr {
         let lead = match *known {
             Some(Known { origin, .. }) => moment.saturating_sub(origin).saturating_sub(pts),
             None => {
-                let window = i64::try_from(self.plan.going_back.window.as_nanos()).unwrap_or(i64::MAX);
+                let window = i64::try_from(self.window()).unwrap_or(i64::MAX);
                 let origin = moment.saturating_sub(pts).saturating_sub(window);
                 // What is not live may begin anywhere: until a fragment tells, it reaches up to now.
                 let now = UnixTime::now().filter(|_| self.plan.live.is_none()).map_or(moment, UnixTime::nanoseconds);
@@ -197,6 +215,11 @@ impl Watch {
         let lead = self.dvr.lead(moment, pts);
         self.lead = i64::try_from(lead).ok();
         Some(lead)
+    }
+
+    /// By how many ns stream time is later than presentation time, as far as that is known.
+    pub fn later(&self) -> i64 {
+        self.lead.unwrap_or(0)
     }
 
     /// It is whole; the last of its frames ended when `captured_until` says, in ns.

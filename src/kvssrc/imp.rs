@@ -212,8 +212,10 @@ impl BaseSrcImpl for KvsSrc {
                 State::Positioned(range, Box::new(position))
             }
             None => {
-                self.statistics.begin(plan.duration());
-                *lock(&self.dvr) = Dvr::new(&plan).map(Arc::new);
+                let dvr = Dvr::new(&plan);
+                let window = dvr.as_ref().map_or(0, Dvr::window);
+                self.statistics.begin(plan.duration().and_then(|duration| duration.checked_add(window)));
+                *lock(&self.dvr) = dvr.map(Arc::new);
                 State::Started(Box::new(plan))
             }
         };

@@ -65,8 +65,9 @@ impl Reporter {
         self.announcement.begin(fragment);
     }
 
-    /// A block of the fragment is about to go out; what comes before it.
-    pub fn block(&mut self, block: &TimedBlock) -> Vec<Notice> {
+    /// A block of the fragment is about to go out, with a stream time that is so many ns `later` than its presentation
+    /// time; what comes before it.
+    pub fn block(&mut self, block: &TimedBlock, later: i64) -> Vec<Notice> {
         self.journal.block(block);
         let mut notices = Vec::new();
         if self.announcement.is_fresh() {
@@ -74,7 +75,7 @@ impl Reporter {
             if let Some(time) = self.statistics.first_frame() {
                 notices.push(Notice::FirstFrame { time, captured: block.capture_time });
             }
-            if self.statistics.set_duration(self.duration(block)) {
+            if self.statistics.set_duration(self.duration(block, later)) {
                 notices.push(Notice::Duration);
             }
         }
@@ -125,10 +126,10 @@ impl Reporter {
         self.announcement.forget_frames();
     }
 
-    /// How long the stream lasts, in ns, seen from this block.
-    fn duration(&self, block: &TimedBlock) -> Option<u64> {
+    /// How long the stream lasts, in ns of stream time, seen from this block.
+    fn duration(&self, block: &TimedBlock, later: i64) -> Option<u64> {
         let fragment = self.announcement.fragment()?;
         let left = self.range.left_after(fragment, block.capture_time.saturating_sub(fragment.start()))?;
-        block.pts.checked_add(left)
+        block.pts.checked_add(left)?.checked_add_signed(later)
     }
 }

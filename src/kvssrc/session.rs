@@ -202,8 +202,8 @@ impl Session {
                     if !self.progressed {
                         self.progress();
                     }
-                    let before = self.reporter.block(&block);
                     let lead = self.watch.as_mut().and_then(|watch| watch.frame(&block));
+                    let before = self.reporter.block(&block, self.watch.as_ref().map_or(0, Watch::later));
                     if let Some((_, writer)) = &mut self.writing {
                         writer.write(&block, &mut self.queue);
                     }

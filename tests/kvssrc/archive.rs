@@ -1,12 +1,15 @@
 //! Ranges of the archive: the same bytes however they are fetched, exact edges, and every fragment accounted for.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use gst::prelude::*;
-use kvs_emulator::media::Cluster;
-use kvs_emulator::{ArchiveTags, Builder, Emulator, Fault, Limits, LongStream, Operation, Repeat, RequestRecord};
+use kvs_emulator::media::{Cluster, TrackEntry, TrackKind, header};
+use kvs_emulator::{
+    ArchiveTags, Builder, Emulator, Fault, Limits, LongStream, NewFragment, Operation, Repeat, RequestRecord,
+};
 
 use super::body::{Fragment, START_MS, body};
 use super::judges;
@@ -249,22 +252,48 @@ fn every_fragment_is_accounted_for() {
 }
 
 #[test]
-fn the_first_frame_of_a_day_needs_one_page_and_a_paused_pipeline_lists_no_further() {
+fn a_paused_pipeline_lists_no_further_than_its_first_frame_needs() {
     let emulator = serve(Emulator::builder(), 43_200);
-    for properties in
-        ["start-selector=earliest".to_owned(), format!("start-timestamp={}", seconds(START_MS + 50_000_000))]
+    emulator.put_long_stream("other", long(5000)).unwrap();
+    let of = |stream: &str| {
+        let lists = |record: &&RequestRecord| {
+            record.operation == Operation::ListFragments && record.stream.as_deref() == Some(stream)
+        };
+        emulator.requests().iter().filter(lists).count()
+    };
+    for (properties, pages) in
+        [(format!("start-timestamp={}", seconds(START_MS + 50_000_000)), 1), ("start-selector=earliest".to_owned(), 2)]
     {
-        let before = calls(&emulator, Operation::ListFragments);
+        let before = of(STREAM);
         let source = format!("{} playback-mode=on-demand {properties}", source_for_ever(&emulator));
         let pipeline = Pipeline::new(&format!("{source} ! appsink name=sink sync=false max-buffers=1"));
         let sink = pipeline.sink(AUDIO);
-        pipeline.play();
-        sink.try_pull_sample(PATIENCE).expect("a frame");
-        let listed = calls(&emulator, Operation::ListFragments) - before;
-        // The first page, and what was listed ahead meanwhile.
-        assert!(listed <= 6, "{listed}");
+        let _ = pipeline.set_state(gst::State::Paused);
+        pipeline.state(PATIENCE).0.expect("the first frame");
+        // Meanwhile all of another stream is read, which takes several pages.
+        let other = range(&emulator, 0, 10_000_000).replace("stream=demo", "stream=other");
+        let pages_before = of("other");
+        assert_eq!(run(&other, AUDIO).ok().frames.len(), 20_000);
+        assert!(of("other") - pages_before > 4);
+        assert_eq!(of(STREAM) - before, pages, "{properties}");
         let stats = pipeline.by_name("source").unwrap().property::<gst::Structure>("stats");
         assert!(stats.get::<u64>("bytes").unwrap() < 2_000_000, "{stats}");
+        // It goes on where more is taken.
+        pipeline.play();
+        for _ in 0..1000 {
+            sink.try_pull_sample(PATIENCE).expect("a frame");
+        }
+        wait_until("more is listed", || of(STREAM) - before > pages);
+    }
+}
+
+/// Pulls the frames of a [`serve`]d stream from and to this one, each of which must be there and in its place.
+pub fn pull(sink: &gst_app::AppSink, frames: Range<u64>) {
+    for frame in frames {
+        let sample = sink.try_pull_sample(PATIENCE).expect("a frame");
+        let bytes = sample.buffer().unwrap().map_readable().unwrap().to_vec();
+        let found = (u64::from_be_bytes(bytes[400..].try_into().unwrap()), u64::from(bytes[0]));
+        assert_eq!(found, (frame / 4, frame % 4));
     }
 }
 
@@ -276,23 +305,11 @@ fn a_pipeline_that_takes_nothing_is_read_ahead_of_by_no_more_than_told() {
     let pipeline = Pipeline::new(&format!("{source} ! appsink name=sink sync=false max-buffers=1"));
     let sink = pipeline.sink(AUDIO);
     pipeline.play();
-    let mut taken = 0;
-    let mut take = |count| {
-        for _ in 0..count {
-            let sample = sink.try_pull_sample(PATIENCE).expect("a frame");
-            let bytes = sample.buffer().unwrap().map_readable().unwrap().to_vec();
-            assert_eq!(
-                (u64::from_be_bytes(bytes[400..].try_into().unwrap()), bytes[0]),
-                (taken / 4, (taken % 4) as u8)
-            );
-            taken += 1;
-        }
-    };
-    take(12);
+    pull(&sink, 0..12);
     wait_until("all connections are open", || calls(&emulator, Operation::GetMediaForFragmentList) >= 5);
     let stats = || pipeline.by_name("source").unwrap().property::<gst::Structure>("stats").get::<u64>("bytes").unwrap();
     assert!(stats() < 3 * LIMIT, "{}", stats());
-    take(4000);
+    pull(&sink, 12..4012);
 }
 
 /// The capture's fragments of 2 s, in an emulator that has nothing else.
@@ -373,4 +390,55 @@ fn what_makes_no_range_is_told() {
         let text = run(&source, AUDIO).failed(gst::ResourceError::Settings);
         assert!(text.contains(names), "{text}");
     }
+}
+
+/// A fragment of one frame, of `length` ms.
+fn put(emulator: &Emulator, start: u64, length: u64, index: u64) {
+    let format: [u8; 18] = [6, 0, 1, 0, 0x40, 0x1F, 0, 0, 0x40, 0x1F, 0, 0, 1, 0, 8, 0, 0, 0];
+    let kind = TrackKind::Audio { rate: 8000.0, channels: 1, bit_depth: 8 };
+    let track = TrackEntry::new(1, kind, "A_MS/ACM").codec_private(format.to_vec());
+    let fragment = NewFragment {
+        header: header(1_000_000, &[track]),
+        media: Cluster::new(start).simple_block(1, 0, true, &index.to_be_bytes()).bytes(),
+        producer_timestamp: Some(start),
+        server_timestamp: Some(start),
+        duration: Some(length),
+        ..NewFragment::default()
+    };
+    emulator.put_fragment(STREAM, fragment).unwrap();
+}
+
+#[test]
+fn a_page_that_is_refused_is_not_an_empty_one() {
+    init();
+    let emulator = Emulator::builder().shuffle(7).start().unwrap();
+    // The second window is made for fragments of 2 s, and finds more than a page can hold.
+    let starts: Vec<u64> =
+        (0..150).map(|index| index * 2000).chain((0..2500).map(|index| 300_000 + index * 20)).collect();
+    for (index, start) in starts.iter().enumerate() {
+        let length = if *start < 300_000 { 2000 } else { 20 };
+        put(&emulator, START_MS + start, length, index as u64);
+    }
+    let refused = Fault::http(Operation::ListFragments, 400, "InvalidArgumentException", "On purpose");
+    emulator.set_fault(STREAM, refused.clone(), Repeat::Nth(3));
+    let outcome = run(&range(&emulator, 0, 10_000_000), AUDIO).ok();
+    let lists = |record: &&RequestRecord| record.operation == Operation::ListFragments;
+    let third = emulator.requests().into_iter().filter(|record| lists(&record)).nth(2).unwrap();
+    assert!(third.body["NextToken"].is_string(), "{third:?}");
+    let frames: Vec<u64> =
+        outcome.payloads().iter().map(|bytes| u64::from_be_bytes(bytes[..].try_into().unwrap())).collect();
+    assert!(frames.iter().copied().eq(0..starts.len() as u64), "{} frames of {}", frames.len(), starts.len());
+
+    // Where nothing has been listed yet, going backwards, all of it is refused.
+    let pipeline = Pipeline::new(&format!("{} ! fakesink name=sink", range(&emulator, 0, 1_000_000)));
+    let bus = pipeline.bus().unwrap();
+    let _ = pipeline.set_state(gst::State::Paused);
+    pipeline.state(PATIENCE).0.expect("the first frame");
+    emulator.set_fault(STREAM, refused, Repeat::Always);
+    let (set, zero) = (gst::SeekType::Set, gst::ClockTime::ZERO);
+    pipeline.seek(-1.0, gst::SeekFlags::FLUSH, set, zero, set, gst::ClockTime::from_seconds(200)).expect("a seek");
+    pipeline.play();
+    let types = [gst::MessageType::Error, gst::MessageType::Eos];
+    let message = bus.timed_pop_filtered(PATIENCE, &types).expect("the pipeline hangs");
+    assert_eq!(message.type_(), gst::MessageType::Error);
 }

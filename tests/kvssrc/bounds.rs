@@ -118,6 +118,27 @@ fn a_slow_connection_neither_stops_the_others_before_the_bound_nor_goes_past_it(
     assert!(fast >= 5, "{fast} calls");
 }
 
+#[test]
+fn a_body_that_leaves_out_what_is_waited_for_is_not_read_past_the_bound() {
+    const FRAME: usize = 4000;
+    const FRAGMENT: u64 = FRAME as u64 * FRAMES;
+    const LIMIT: u64 = 2_000_000;
+    let emulator = heavy(1000, FRAME);
+    for connections in [1, 5] {
+        let get = Operation::GetMediaForFragmentList;
+        emulator.set_fault_on(STREAM, get, Fault::LeftOutFragment(3), Repeat::Nth(1));
+        emulator.set_fault_on(STREAM, get, Fault::LeftOutFragment(3), Repeat::Nth(2));
+        let source = format!("{} max-buffered-bytes={LIMIT} connections={connections}", range(&emulator, 0, 280_000));
+        let pipeline = Pipeline::new(&format!("{source} ! appsink name=sink sync=false max-buffers=1"));
+        let sink = pipeline.sink(AUDIO);
+        pipeline.play();
+        let bound = LIMIT + 4 * FRAGMENT + connections * 500_000;
+        ahead(&pipeline, &sink, 0..140 * FRAMES, FRAGMENT, bound);
+        assert!(sink.try_pull_sample(PATIENCE).is_none(), "the end");
+        emulator.clear_faults(STREAM);
+    }
+}
+
 /// gst-launch, stopped where a test fails.
 struct Launched(Child);
 

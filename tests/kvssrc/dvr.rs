@@ -35,6 +35,8 @@ struct Scene {
     pipeline: Pipeline,
     shown: Arc<Mutex<Vec<Shown>>>,
     fragments: u64,
+    /// When the camera saw its first frame, in ms since 1970.
+    start: u64,
     /// By how many ms the camera's clock is behind.
     behind: u64,
 }
@@ -42,6 +44,11 @@ struct Scene {
 impl Scene {
     /// `before` fragments are there before the pipeline plays.
     fn new(before: u64, properties: &str, path: &str) -> Self {
+        Self::since(START_MS, before, properties, path)
+    }
+
+    /// The same of a camera that began then, in ms since 1970.
+    fn since(start: u64, before: u64, properties: &str, path: &str) -> Self {
         init();
         let emulator = Emulator::builder().shuffle(3).start().unwrap();
         emulator.create_stream(STREAM).unwrap();
@@ -60,25 +67,30 @@ impl Scene {
                 })
                 .build(),
         );
-        let mut scene = Self { emulator, pipeline, shown, fragments: 0, behind: 0 };
+        let mut scene = Self { emulator, pipeline, shown, fragments: 0, start, behind: 0 };
         scene.put(before);
         scene
     }
 
     /// One that plays what comes from now on, and has shown one fragment of it or two.
     fn playing(before: u64, properties: &str, path: &str) -> Self {
-        let mut scene = Self::new(before, properties, path);
+        Self::new(before, properties, path).begun()
+    }
+
+    /// Plays until one fragment has been shown that came meanwhile, or two.
+    fn begun(mut self) -> Self {
+        let scene = &mut self;
         scene.pipeline.play();
         let asked = |request: &kvs_emulator::RequestRecord| request.operation == Operation::GetMedia;
         scene.emulator.wait_for_request(asked, PATIENCE.into()).expect("a call of GetMedia");
         scene.put(2);
         scene.wait_for(scene.fragments * 4 - 1);
-        scene
+        self
     }
 
     fn put(&mut self, fragments: u64) {
         for fragment in self.fragments..self.fragments + fragments {
-            let begin = START_MS + fragment * FRAGMENT_MS - self.behind;
+            let begin = self.start + fragment * FRAGMENT_MS - self.behind;
             let cluster = (0..4).fold(Cluster::new(begin), |cluster, frame: u64| {
                 let index = fragment * 4 + frame;
                 cluster.simple_block(1, i16::try_from(frame * FRAME_MS).unwrap(), true, &index.to_be_bytes())
@@ -118,7 +130,7 @@ impl Scene {
     #[track_caller]
     fn take(&self) -> Vec<Shown> {
         let shown = std::mem::take(&mut *self.shown.lock().unwrap());
-        for (left, right) in shown.iter().zip(&shown[1..]) {
+        for (left, right) in shown.iter().zip(shown.iter().skip(1)) {
             assert_eq!(right.index, left.index + 1, "{shown:?}");
             assert_eq!(right.stream_time, left.stream_time + ms(FRAME_MS), "{shown:?}");
             assert_eq!(right.running_time, left.running_time + ms(FRAME_MS), "{shown:?}");
@@ -134,6 +146,14 @@ impl Scene {
 
     fn calls(&self, operation: Operation) -> Vec<kvs_emulator::RequestRecord> {
         self.emulator.requests().into_iter().filter(|request| request.operation == operation).collect()
+    }
+
+    /// Waits for the end.
+    #[track_caller]
+    fn ends(&self) {
+        let types = [gst::MessageType::Eos, gst::MessageType::Error];
+        let message = self.pipeline.bus().unwrap().timed_pop_filtered(PATIENCE, &types).expect("no end");
+        assert_eq!(message.type_(), gst::MessageType::Eos, "{message:?}");
     }
 
     /// Whether one can seek, and up to where.
@@ -251,20 +271,91 @@ fn a_part_of_the_past_ends_and_one_can_return_from_there() {
 
 #[test]
 fn an_end_that_was_set_holds_after_going_back() {
-    for (end, to) in [(15_000, 4), (7000, 4), (7000, 12)] {
-        let end = format!("end-timestamp={}", seconds(START_MS + end));
-        let scene = Scene::new(12, &format!("start-selector=earliest {end}"), "");
-        let _ = scene.pipeline.set_state(gst::State::Paused);
-        scene.pipeline.state(PATIENCE).0.expect("a frame");
-        wait_until("it can be sought in", || scene.seekable() >= Some(ms(6000)));
-        scene.seek(FLUSH, ms(to * 500));
+    let by_service = format!("start-selector=server-timestamp start-timestamp={}", seconds(START_MS));
+    // The end is meant on the clock of the start, and stream time may follow the other one.
+    for start in ["start-selector=earliest", "start-selector=earliest timestamp-mode=server", &by_service] {
+        for (end, last, to) in [(15_000, 29, 4), (7000, 13, 4), (7000, 13, 12)] {
+            let properties = format!("{start} end-timestamp={}", seconds(START_MS + end));
+            let scene = Scene::new(12, &properties, "");
+            scene.pipeline.play();
+            scene.ends();
+            let first = scene.take()[0];
+            wait_until("it can be sought in", || scene.seekable() >= Some(ms(6000)));
+            scene.seek(FLUSH, first.stream_time + ms(to * 500));
+            scene.ends();
+            let again = scene.take();
+            assert_eq!((again[0].index, again.last().unwrap().index), (to, last), "{properties}");
+            assert_eq!(again[0].stream_time, first.stream_time + ms(to * 500), "{properties}");
+        }
+    }
+}
+
+#[test]
+fn from_the_end_of_a_range_that_is_over_is_from_its_last_moment() {
+    let (end, none) = (gst::SeekType::End, gst::SeekType::None);
+    {
+        let over = format!("start-selector=earliest end-timestamp={}", seconds(START_MS + 15_000));
+        let scene = Scene::new(10, &over, "");
         scene.pipeline.play();
-        let types = [gst::MessageType::Eos, gst::MessageType::Error];
-        let message = scene.pipeline.bus().unwrap().timed_pop_filtered(PATIENCE, &types).expect("no end");
-        assert_eq!(message.type_(), gst::MessageType::Eos);
-        let last = scene.shown.lock().unwrap().last().copied().unwrap();
-        let wanted = if end.ends_with(&seconds(START_MS + 15_000)) { 29 } else { 13 };
-        assert_eq!(last.index, wanted, "{end}");
+        scene.ends();
+        assert_eq!(scene.take().last().unwrap().index, 29);
+        let from_end = |offset: i64| {
+            // The bindings have no type for it.
+            let offset = gst::ClockTime::from_nseconds((offset * 1_000_000).cast_unsigned());
+            scene.pipeline.seek(1.0, FLUSH, end, offset, none, gst::ClockTime::NONE).expect("a seek");
+            scene.ends();
+            scene.take()
+        };
+        let shown = from_end(-4000);
+        assert_eq!((shown[0].index, shown[0].stream_time, shown.len()), (22, ms(11_000), 8));
+        let shown = from_end(-500);
+        assert_eq!((shown[0].index, shown.len()), (29, 1));
+        assert!(from_end(0).is_empty());
+        assert_eq!(scene_calls(&scene.emulator), 1);
+    }
+}
+
+#[test]
+fn the_duration_is_that_of_stream_time() {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let start = u64::try_from(now.as_millis()).unwrap() - 60_000;
+    let end = start + 180_000;
+    let properties = format!("dvr-window=60000 end-timestamp={}", seconds(end));
+    let known = format!("start-selector=producer-timestamp start-timestamp={}", seconds(start));
+    let scene = Scene::since(start, 0, &format!("{properties} {known}"), "");
+    let _ = scene.pipeline.set_state(gst::State::Paused);
+    assert_eq!(scene.pipeline.query_duration::<gst::ClockTime>(), Some(ms(240_000)));
+    drop(scene);
+    for more in ["", " is-live=true"] {
+        let mut scene = Scene::since(start, 30, &format!("{properties}{more}"), "").begun();
+        let shown = scene.take();
+        let wanted = u64::try_from(Scene::origin(&shown[0]) + 180_000_000_000).unwrap();
+        let wanted = Some(gst::ClockTime::from_nseconds(wanted));
+        assert_eq!(scene.pipeline.query_duration::<gst::ClockTime>(), wanted, "{more}");
+        // The same after a return to the newest, which begins at presentation time 0 again.
+        scene.seek_to_end();
+        wait_until("GetMedia is called again", || scene_calls(&scene.emulator) == 2);
+        scene.put(1);
+        scene.wait_for(scene.fragments * 4 - 1);
+        scene.take();
+        assert_eq!(scene.pipeline.query_duration::<gst::ClockTime>(), wanted, "{more}");
+    }
+}
+
+#[test]
+fn what_is_listed_late_is_not_lost() {
+    for hidden in [5, 6] {
+        let mut scene = Scene::playing(0, "", "");
+        scene.put(6);
+        scene.wait_for(31);
+        let shown = scene.take();
+        let numbers = scene.emulator.fragments(STREAM).unwrap();
+        scene.emulator.set_unlisted(STREAM, &[numbers[hidden].number.clone()]).unwrap();
+        scene.seek(FLUSH, shown[1].stream_time);
+        scene.put(1);
+        scene.wait_for(35);
+        let again = scene.take();
+        assert_eq!((again[0].index, again.len()), (shown[1].index, 36 - shown[1].index as usize), "{hidden}");
     }
 }
 

@@ -22,6 +22,7 @@ mod lines;
 mod live;
 mod logs;
 mod loss;
+mod places;
 mod play;
 mod progress;
 mod queries;

@@ -3,8 +3,10 @@
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
 
 use crate::aws::{self, MOST_FRAGMENTS};
 use crate::fragment::{FragmentNumber, Listed, Stored};
@@ -20,6 +22,14 @@ const FIRST_CALL: u64 = 2;
 
 /// How many fragments a call names backwards: with 5 calls a second, those of 2 s come at 200 times their speed.
 const MOST_BACKWARD: usize = 20;
+
+/// How many it names where a lane has no connection and may get one at any time: it goes on behind what the others have.
+const MOST_WITHOUT_ALL: usize = 100;
+
+/// How long what is ready may wait to be taken before connections are given up: who pauses, or plays in real time, should
+/// keep nobody else from reading. And how often is looked whether somebody fetches what is waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(100);
 
 /// A fragment's place in the range, counted from the first listed.
 pub type Place = u64;
@@ -41,15 +51,27 @@ pub enum Next {
     End,
 }
 
+/// What a lane may do with its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// Read more of it.
+    Granted,
+    /// Nothing: there is no room, and the fragment that everybody waits for did not come where it should have.
+    Passed,
+}
+
 /// Shared by all that work on one reading of a range.
 ///
 /// Fragments are dealt out in turn, so that all lanes advance together and what one has read waits little for the others.
 /// Bytes that wait are limited; the lane that has the fragment everybody waits for may always read, so that something
-/// always goes on.
+/// always goes on. Where nothing does, since what is ready is not taken, or since a lane that was dealt to has got no
+/// connection, all lanes are called back: they give back what they have, with their connections, and it is dealt anew.
 #[derive(Debug)]
 pub struct Board {
     state: Mutex<State>,
     changed: watch::Sender<()>,
+    /// How often lanes have been called back.
+    recalls: watch::Sender<u64>,
     lanes: usize,
     /// How many fragments a call names at most.
     most: usize,
@@ -66,9 +88,19 @@ struct State {
     /// The place of the first slot, and of the first that nobody has been dealt.
     first: Place,
     undealt: Place,
+    /// What was dealt and given back, in order.
+    returned: Vec<Place>,
     /// What the lanes are to fetch next.
     dealt: VecDeque<Vec<Wanted>>,
+    /// What is taken comes slowly enough to do without connections meanwhile: what is fetched is what there is room for.
+    slow: bool,
+    /// How many lanes have a connection, and how often all had been called back when each claimed what it has.
+    connected: usize,
+    claims: Vec<Option<u64>>,
+    recalls: u64,
     buffered: u64,
+    /// How many bytes the lanes are to bring of what they have claimed.
+    expected: u64,
     all_listed: bool,
     failure: Option<aws::Error>,
 }
@@ -87,10 +119,45 @@ enum Content {
     Missing(String),
 }
 
+impl Slot {
+    /// Whether the lane is to bring it. What has come already, and is still to be taken, is waited for by nobody.
+    fn is_awaited_of(&self, lane: usize) -> bool {
+        self.lane == Some(lane) && matches!(self.content, Content::Waiting)
+    }
+}
+
 impl State {
     fn slot(&mut self, place: Place) -> Option<&mut Slot> {
         let index = usize::try_from(place.checked_sub(self.first)?).ok()?;
         self.slots.get_mut(index)
+    }
+
+    /// From now on this lane is to bring it, or none.
+    fn own(&mut self, place: Place, lane: Option<usize>) {
+        let Some(slot) = self.slot(place) else { return };
+        let (before, size) = (std::mem::replace(&mut slot.lane, lane), u64::from(slot.listed.size));
+        self.expected = match (before, lane) {
+            (None, Some(_)) => self.expected.saturating_add(size),
+            (Some(_), None) => self.expected.saturating_sub(size),
+            _ => self.expected,
+        };
+    }
+
+    /// What the lane has was claimed after so many calls back; `None`: it has nothing.
+    fn claim(&mut self, lane: usize, recalls: Option<u64>) {
+        if let Some(claim) = self.claims.get_mut(lane) {
+            *claim = recalls;
+        }
+    }
+
+    /// What becomes of it is known.
+    fn settle(&mut self, place: Place, content: Content) {
+        let Some(slot) = self.slot(place) else { return };
+        let size = u64::from(slot.listed.size);
+        let before = std::mem::replace(&mut slot.content, content);
+        if slot.lane.is_some() && matches!(before, Content::Waiting) {
+            self.expected = self.expected.saturating_sub(size);
+        }
     }
 
     fn end(&self) -> Place {
@@ -99,29 +166,67 @@ impl State {
 
     /// Whether the first call has not brought yet what it begins with.
     fn is_opening(&self) -> bool {
-        self.first < self.undealt.min(FIRST_CALL)
+        let begins = self.slots.front().is_some_and(|slot| slot.lane.is_some());
+        begins && self.first < self.undealt.min(FIRST_CALL)
     }
 
-    /// Deals what is listed to so many lanes in turn, to each at most so many; the first of all to one, and, unless in bulk,
-    /// nothing else.
-    fn deal(&mut self, lanes: usize, most: usize, in_bulk: bool) {
-        let (begin, most) = (self.undealt, most as u64);
-        let (lanes, opening, most) = match begin {
+    /// Whether what everybody waits for is to be fetched, and by no lane yet.
+    fn is_urgent(&self) -> bool {
+        self.slots.front().is_some_and(|slot| slot.lane.is_none())
+    }
+
+    /// Whether there is anything to claim, and room for it.
+    fn is_claimable(&self, limit: u64) -> bool {
+        let listed = !self.dealt.is_empty() || !self.returned.is_empty() || self.undealt < self.end();
+        let room = match self.slow {
+            false => self.buffered < limit,
+            // So much that a call is worth its while.
+            true => !self.dealt.is_empty() || self.buffered.saturating_add(self.expected) <= limit / 2,
+        };
+        // Dealt anew is what all have given back.
+        let whole = self.claims.iter().flatten().all(|recalls| *recalls == self.recalls);
+        listed && whole && !self.is_opening() && (room || self.is_urgent())
+    }
+
+    fn is_over(&self) -> bool {
+        let all_dealt = self.all_listed && self.undealt == self.end();
+        self.failure.is_some()
+            || (all_dealt && self.dealt.is_empty() && self.returned.is_empty() && self.all_has_come())
+    }
+
+    /// Whether no lane has anything left that it could give back.
+    fn all_has_come(&self) -> bool {
+        !self.slots.iter().any(|slot| matches!(slot.content, Content::Waiting))
+    }
+
+    /// Deals what is listed to so many lanes in turn, to each at most so many, and to all no more than so many bytes but
+    /// one fragment; the first of all to one, and, unless in bulk, nothing else.
+    fn deal(&mut self, lanes: usize, most: usize, room: Option<u64>, in_bulk: bool) {
+        let most = most as u64;
+        let (lanes, opening, most) = match self.undealt {
             0 if !in_bulk => (1, 0, FIRST_CALL),
             0 => (lanes.max(1), FIRST_CALL, most.saturating_sub(FIRST_CALL)),
             _ => (lanes.max(1), 0, most),
         };
-        let most = most.saturating_mul(lanes as u64).saturating_add(opening);
-        let end = self.end().min(begin.saturating_add(most));
-        let mut hands: Vec<Vec<Wanted>> = vec![Vec::new(); lanes];
+        let most = usize::try_from(most.saturating_mul(lanes as u64).saturating_add(opening)).unwrap_or(usize::MAX);
+        let mut places = std::mem::take(&mut self.returned);
+        let given_back = places.len();
+        places.extend((self.undealt..self.end()).take(most.saturating_sub(given_back)));
+        let (mut hands, mut count, mut size) = (vec![Vec::new(); lanes], 0_usize, 0_u64);
         let turns = (0..opening).map(|_| 0).chain((0..lanes).cycle());
-        for (place, hand) in (begin..end).zip(turns) {
-            if let (Some(slot), Some(hand)) = (self.slot(place), hands.get_mut(hand)) {
-                hand.push(Wanted { place, number: slot.listed.number.clone() });
+        for (place, hand) in places.iter().zip(turns).take(most) {
+            let (Some(slot), Some(hand)) = (self.slot(*place), hands.get_mut(hand)) else { break };
+            size = size.saturating_add(slot.listed.size.into());
+            if count > 0 && room.is_some_and(|room| size > room) {
+                break;
             }
+            hand.push(Wanted { place: *place, number: slot.listed.number.clone() });
+            count += 1;
         }
+        let left = places.split_off(count);
+        self.undealt = places.last().map_or(self.undealt, |last| self.undealt.max(last.saturating_add(1)));
+        self.returned = left.into_iter().filter(|place| *place < self.undealt).collect();
         self.dealt.extend(hands.into_iter().filter(|hand| !hand.is_empty()));
-        self.undealt = end;
     }
 }
 
@@ -129,7 +234,8 @@ impl Board {
     /// A board for so many lanes, on which at most `limit` bytes wait.
     pub fn new(lanes: usize, limit: usize) -> Self {
         Self {
-            state: Mutex::default(),
+            state: Mutex::new(State { claims: vec![None; lanes], ..State::default() }),
+            recalls: watch::Sender::default(),
             changed: watch::Sender::new(()),
             lanes,
             most: MOST_FRAGMENTS,
@@ -184,42 +290,113 @@ impl Board {
         .await;
     }
 
-    /// Waits for fragments that the lane is to fetch, and for room for them; `None` where there will be no more.
-    pub async fn claim(&self, lane: usize) -> Option<Vec<Wanted>> {
-        self.wait(|state| {
-            if state.failure.is_some() || (state.all_listed && state.undealt == state.end() && state.dealt.is_empty()) {
-                return Some(None);
-            }
-            let urgent = state.slots.front().is_some_and(|slot| slot.lane.is_none());
-            if state.buffered >= self.limit && !urgent {
-                return None;
-            }
-            if state.is_opening() {
-                return None;
-            }
-            if state.dealt.is_empty() {
-                state.deal(self.lanes, self.most, self.in_bulk);
-            }
-            let claimed = state.dealt.pop_front()?;
-            for wanted in &claimed {
-                if let Some(slot) = state.slot(wanted.place) {
-                    slot.lane = Some(lane);
-                }
-            }
-            Some(Some(claimed))
-        })
-        .await
+    /// Waits until there is something for a lane to claim; whether there is, or will be no more.
+    pub async fn has_more(&self) -> bool {
+        let begin = Instant::now();
+        let has_more = self
+            .wait(|state| match state.is_over() {
+                true => Some(false),
+                false => state.is_claimable(self.limit).then_some(true),
+            })
+            .await;
+        if begin.elapsed() < PATIENCE {
+            self.lock().slow = false;
+        }
+        has_more
     }
 
-    /// Waits until the lane may read more.
-    pub async fn room(&self, lane: usize) {
-        self.wait(|state| {
-            // What has come already, and is still to be taken, is waited for by nobody.
-            let is_awaited = |slot: &Slot| slot.lane == Some(lane) && matches!(slot.content, Content::Waiting);
-            let urgent = state.slots.front().is_some_and(is_awaited);
-            (state.buffered < self.limit || urgent).then_some(())
-        })
-        .await;
+    /// A lane has a connection.
+    pub fn connect(&self) {
+        let mut state = self.lock();
+        state.connected = state.connected.saturating_add(1);
+    }
+
+    /// The lane has neither connection nor anything to fetch.
+    pub fn disconnect(&self, lane: usize) {
+        self.change(|state| {
+            state.connected = state.connected.saturating_sub(1);
+            state.claim(lane, None);
+        });
+    }
+
+    /// What the lane, which has a connection, is to fetch, where there still is anything; so many more can be had.
+    pub fn claim(&self, lane: usize, connections: usize) -> Option<Vec<Wanted>> {
+        let mut state = self.lock();
+        if state.is_over() || !state.is_claimable(self.limit) {
+            return None;
+        }
+        if state.dealt.is_empty() {
+            let lanes = state.connected.saturating_add(connections).min(self.lanes);
+            let most = if lanes < self.lanes { self.most.min(MOST_WITHOUT_ALL) } else { self.most };
+            let waits = state.buffered.saturating_add(state.expected);
+            let room = state.slow.then(|| self.limit.saturating_sub(waits));
+            state.deal(lanes, most, room, self.in_bulk);
+        }
+        let claimed = state.dealt.pop_front()?;
+        for wanted in &claimed {
+            state.own(wanted.place, Some(lane));
+        }
+        let recalls = state.recalls;
+        state.claim(lane, Some(recalls));
+        Some(claimed)
+    }
+
+    /// Until the lane is to give back what it has.
+    pub async fn recalled(&self, lane: usize) {
+        let claimed = self.lock().claims.get(lane).copied().flatten();
+        // Fails only where there is no board any more.
+        let _ = self.recalls.subscribe().wait_for(|recalls| claimed.is_some_and(|claimed| claimed != *recalls)).await;
+    }
+
+    /// The lane fetches this no more: it is dealt anew, with all that no lane has claimed.
+    pub fn give_back(&self, lane: usize, left: impl IntoIterator<Item = Wanted>) {
+        self.change(|state| {
+            let unclaimed = std::mem::take(&mut state.dealt);
+            for Wanted { place, .. } in left.into_iter().chain(unclaimed.into_iter().flatten()) {
+                state.own(place, None);
+                state.returned.push(place);
+            }
+            state.returned.sort_unstable();
+            state.claim(lane, None);
+        });
+    }
+
+    /// Waits until the lane may read more of a body that has `brought` this as the last of all; calls all lanes back where
+    /// that is in vain.
+    pub async fn room(&self, lane: usize, brought: Option<Place>) -> Room {
+        let mut idle_since = Instant::now();
+        loop {
+            let room = self.wait(|state| {
+                if state.buffered < self.limit {
+                    return Some(Room::Granted);
+                }
+                let urgent = state.slots.front().is_some_and(|slot| slot.is_awaited_of(lane));
+                let passed = brought.is_some_and(|brought| brought > state.first);
+                urgent.then_some(if passed { Room::Passed } else { Room::Granted })
+            });
+            if let Ok(room) = timeout(LOOK, room).await {
+                return room;
+            }
+            let mut state = self.lock();
+            match state.slots.front() {
+                // Somebody is at it.
+                Some(Slot { content: Content::Waiting, lane: Some(_), .. }) => idle_since = Instant::now(),
+                Some(Slot { content: Content::Waiting, lane: None, .. }) => self.recall(&mut state, lane),
+                _ if idle_since.elapsed() >= PATIENCE => {
+                    state.slow = true;
+                    self.recall(&mut state, lane);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Calls all lanes back, unless that has been done since this one has claimed what it has.
+    fn recall(&self, state: &mut State, lane: usize) {
+        if state.claims.get(lane).copied().flatten() == Some(state.recalls) {
+            state.recalls = state.recalls.saturating_add(1);
+            self.recalls.send_replace(state.recalls);
+        }
     }
 
     /// So many bytes have been read.
@@ -236,20 +413,12 @@ impl Board {
 
     /// A fragment is there.
     pub fn fill(&self, place: Place, stored: Stored) {
-        self.change(|state| {
-            if let Some(slot) = state.slot(place) {
-                slot.content = Content::Whole(stored);
-            }
-        });
+        self.change(|state| state.settle(place, Content::Whole(stored)));
     }
 
     /// A fragment cannot be had.
     pub fn miss(&self, place: Place, reason: String) {
-        self.change(|state| {
-            if let Some(slot) = state.slot(place) {
-                slot.content = Content::Missing(reason);
-            }
-        });
+        self.change(|state| state.settle(place, Content::Missing(reason)));
     }
 
     /// What comes next of the range. Nothing is lost where the future is dropped.
@@ -310,126 +479,4 @@ impl Board {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn listed(number: u64) -> Listed {
-        let number = FragmentNumber::new(&number.to_string()).unwrap();
-        Listed { number, timestamp: 0, length: 1000, size: 10 }
-    }
-
-    fn stored(number: &FragmentNumber) -> Stored {
-        Stored { number: number.clone(), elements: Vec::new(), size: 10 }
-    }
-
-    /// What is ready at once.
-    async fn now<T>(future: impl Future<Output = T>) -> Option<T> {
-        tokio::select! {
-            biased;
-            value = future => Some(value),
-            () = std::future::ready(()) => None,
-        }
-    }
-
-    #[tokio::test]
-    async fn fragments_are_dealt_in_turn_and_taken_in_order() {
-        let board = Board::new(3, 1000);
-        board.add((0..10).map(listed).collect());
-        let places = |hand: &[Wanted]| hand.iter().map(|wanted| wanted.place).collect::<Vec<_>>();
-        let first = board.claim(0).await.unwrap();
-        assert_eq!(places(&first), [0, 1]);
-        // Until these have been taken, one call is enough.
-        assert!(now(board.claim(1)).await.is_none());
-        for wanted in first {
-            board.fill(wanted.place, stored(&wanted.number));
-            assert!(matches!(board.take().await, Ok(Next::Fragment(..))));
-        }
-        let hands = [board.claim(2).await.unwrap(), board.claim(0).await.unwrap(), board.claim(1).await.unwrap()];
-        assert_eq!(hands.each_ref().map(|hand| places(hand)), [vec![2, 5, 8], vec![3, 6, 9], vec![4, 7]]);
-        for wanted in hands.iter().rev().flatten() {
-            board.fill(wanted.place, stored(&wanted.number));
-        }
-        board.all_listed();
-        for number in 2..10 {
-            let Next::Fragment(_, fragment) = board.take().await.unwrap() else { panic!("fragment {number}") };
-            assert_eq!(fragment.number.as_str(), number.to_string());
-        }
-        assert!(matches!(board.take().await.unwrap(), Next::End));
-        assert!(board.claim(0).await.is_none());
-    }
-
-    #[tokio::test]
-    async fn backward_a_call_names_few_fragments() {
-        let board = Board::new(2, 1000).backward();
-        board.add((0..100).map(listed).collect());
-        for wanted in board.claim(0).await.unwrap() {
-            board.fill(wanted.place, stored(&wanted.number));
-            assert!(matches!(board.take().await, Ok(Next::Fragment(..))));
-        }
-        for lane in [0, 1, 0, 1] {
-            assert_eq!(board.claim(lane).await.unwrap().len(), MOST_BACKWARD);
-        }
-    }
-
-    #[tokio::test]
-    async fn in_bulk_the_first_call_goes_on_with_its_share() {
-        let board = Board::new(3, 1000).in_bulk(true);
-        board.add((0..10).map(listed).collect());
-        let places = |hand: &[Wanted]| hand.iter().map(|wanted| wanted.place).collect::<Vec<_>>();
-        let first = board.claim(0).await.unwrap();
-        assert_eq!(places(&first), [0, 1, 2, 5, 8]);
-        for wanted in &first[..2] {
-            assert!(now(board.claim(1)).await.is_none());
-            board.fill(wanted.place, stored(&wanted.number));
-            assert!(matches!(board.take().await, Ok(Next::Fragment(..))));
-        }
-        let hands = [board.claim(1).await.unwrap(), board.claim(2).await.unwrap()];
-        assert_eq!(hands.each_ref().map(|hand| places(hand)), [vec![3, 6, 9], vec![4, 7]]);
-        assert!(now(board.claim(1)).await.is_none());
-        for (lanes, calls) in [(1, 1), (5, 5)] {
-            let board = Board::new(lanes, 1000).in_bulk(true);
-            board.add((0..20_000).map(listed).collect());
-            let mut state = board.lock();
-            state.deal(lanes, MOST_FRAGMENTS, true);
-            assert_eq!(state.dealt.len(), calls);
-            assert!(state.dealt.iter().all(|hand| hand.len() <= MOST_FRAGMENTS && hand.len() >= MOST_FRAGMENTS - 2));
-        }
-    }
-
-    #[tokio::test]
-    async fn only_who_has_the_next_fragment_reads_past_the_limit() {
-        let board = Board::new(2, 10);
-        board.add((0..6).map(listed).collect());
-        for wanted in board.claim(0).await.unwrap() {
-            board.fill(wanted.place, stored(&wanted.number));
-            assert!(matches!(board.take().await, Ok(Next::Fragment(..))));
-        }
-        let first = board.claim(0).await.unwrap();
-        let second = board.claim(1).await.unwrap();
-        board.read(10);
-        board.fill(first[0].place, stored(&first[0].number));
-        // Everybody waits for the streaming thread.
-        assert!(now(board.room(0)).await.is_none());
-        assert!(now(board.room(1)).await.is_none());
-        assert!(matches!(board.take().await, Ok(Next::Fragment(..))));
-        assert!(now(board.room(1)).await.is_some());
-        board.read(1000);
-        assert!(now(board.room(0)).await.is_none());
-        assert!(now(board.room(1)).await.is_some());
-        board.miss(second[0].place, "gone".to_owned());
-        board.drop_bytes(1000);
-        assert!(matches!(board.take().await, Ok(Next::Missing(_, reason)) if reason == "gone"));
-        assert!(now(board.take()).await.is_none());
-    }
-
-    #[tokio::test]
-    async fn a_failure_comes_behind_all_that_could_be_had() {
-        let board = Board::new(1, 10);
-        board.add((0..2).map(listed).collect());
-        let wanted = board.claim(0).await.unwrap();
-        board.fail(aws::Error::NoDataEndpoint);
-        board.fill(0, stored(&wanted[0].number));
-        assert!(matches!(board.take().await, Ok(Next::Fragment(..))));
-        assert!(board.take().await.is_err());
-    }
-}
+mod tests;

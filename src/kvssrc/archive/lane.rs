@@ -3,22 +3,35 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::board::{Board, Wanted};
+use super::board::{Board, Place, Room, Wanted};
 use super::patience::Attempts;
 use crate::aws::{self, Archive, Body, Recovery};
 use crate::fragment::{FragmentNumber, Piece, Splitter};
 
-/// Fetches until there is nothing more to fetch, or a call fails for good.
-pub async fn run(lane: usize, archive: Archive, attempts: Attempts, board: Arc<Board>) {
-    let mut lane = Lane { lane, archive, attempts, board, left: VecDeque::new(), alone: false };
-    while let Some(wanted) = lane.board.claim(lane.lane).await {
-        lane.left = wanted.into();
+/// Fetches until there is nothing more to fetch, or a call fails for good. Called back, it makes room for others.
+pub async fn run(number: usize, archive: Archive, attempts: Attempts, board: Arc<Board>) {
+    let watched = Arc::clone(&board);
+    let mut lane =
+        Lane { lane: number, archive, attempts, board, left: VecDeque::new(), alone: false, held: 0, brought: None };
+    while lane.board.has_more().await {
+        // Who waits for a place has nothing that others wait for.
+        let place = lane.archive.place().await;
+        lane.board.connect();
+        lane.left = lane.board.claim(lane.lane, lane.archive.free_places()).unwrap_or_default().into();
         lane.alone = false;
         while !lane.left.is_empty() {
-            if let Err(error) = lane.fetch().await {
-                return lane.board.fail(error);
+            let fetched = tokio::select! {
+                biased;
+                () = watched.recalled(number) => None,
+                fetched = lane.fetch(&place) => Some(fetched),
+            };
+            match fetched {
+                Some(Ok(())) => {}
+                Some(Err(error)) => return lane.board.fail(error),
+                None => lane.give_back(),
             }
         }
+        lane.board.disconnect(lane.lane);
     }
 }
 
@@ -31,6 +44,10 @@ struct Lane {
     left: VecDeque<Wanted>,
     /// The first of them failed before, and is fetched alone.
     alone: bool,
+    /// How many bytes of the body at hand are on the board, and of no fragment there.
+    held: u64,
+    /// The last place of all that it has brought.
+    brought: Option<Place>,
 }
 
 /// How a body ended.
@@ -38,17 +55,20 @@ enum Ended {
     Cleanly,
     /// The bytes broke off, or are no Matroska; for an error of the connection there is one to report.
     Broken(Option<aws::Error>, String),
+    /// It went on behind the fragment that everybody waits for, until there was no room for more.
+    Passed,
     /// The service could not give this fragment.
     Refused(Option<FragmentNumber>, String),
 }
 
 impl Lane {
     /// Makes one call and fills the board with what it brings.
-    async fn fetch(&mut self) -> Result<(), aws::Error> {
-        self.board.room(self.lane).await;
+    async fn fetch(&mut self, place: &aws::Place) -> Result<(), aws::Error> {
+        self.brought = None;
+        self.board.room(self.lane, None).await;
         let count = if self.alone { 1 } else { self.left.len() };
         let numbers: Vec<FragmentNumber> = self.left.iter().take(count).map(|wanted| wanted.number.clone()).collect();
-        let body = match self.archive.get(&numbers).await {
+        let body = match self.archive.get(&numbers, place).await {
             Ok(body) => body,
             // One of them is a number that the service does not know.
             Err(error) if error.recovery() == Recovery::StartElsewhere => {
@@ -84,6 +104,10 @@ impl Lane {
             }
             Ended::Broken(None, reason) if self.alone && !progressed => self.miss_first(reason),
             Ended::Broken(None, reason) => self.fetch_alone(reason),
+            Ended::Passed => {
+                self.left.make_contiguous().sort_unstable_by_key(|wanted| wanted.place);
+                self.fetch_alone("the service left it out".to_owned());
+            }
             Ended::Refused(number, reason) => {
                 let is_it = |wanted: &Wanted| number.as_ref().is_some_and(|number| *number == wanted.number);
                 if let Some(wanted) = self.left.iter().position(is_it).and_then(|index| self.left.remove(index)) {
@@ -113,15 +137,17 @@ impl Lane {
 
     /// Reads a body to its end, or to what cannot be read.
     async fn read(&mut self, mut body: Body) -> Ended {
-        let (mut splitter, mut held) = (Splitter::new(), 0_u64);
+        let mut splitter = Splitter::new();
         let ended = loop {
-            self.board.room(self.lane).await;
+            if self.board.room(self.lane, self.brought).await == Room::Passed {
+                break Ended::Passed;
+            }
             let (piece, ended) = match body.next().await {
                 Ok(Some(bytes)) => {
                     let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
                     self.board.read(size);
                     self.attempts.received(bytes.len());
-                    held = held.saturating_add(size);
+                    self.held = self.held.saturating_add(size);
                     splitter.push(bytes);
                     (splitter.next(), None)
                 }
@@ -132,7 +158,7 @@ impl Lane {
             let stopped = loop {
                 match piece {
                     Ok(Some(found)) => {
-                        if let Some(refused) = self.place(found, &mut held) {
+                        if let Some(refused) = self.place(found) {
                             break Some(refused);
                         }
                         if ended.is_some() {
@@ -149,30 +175,38 @@ impl Lane {
                 break ended;
             }
         };
-        self.board.drop_bytes(held);
+        self.board.drop_bytes(std::mem::take(&mut self.held));
         ended
     }
 
+    /// Lets go of the body at hand, and of what it did not bring.
+    fn give_back(&mut self) {
+        self.board.drop_bytes(std::mem::take(&mut self.held));
+        self.board.give_back(self.lane, self.left.drain(..));
+    }
+
     /// Puts a piece on the board, which takes its bytes over; what is wrong where nothing behind it can be trusted.
-    fn place(&mut self, piece: Piece, held: &mut u64) -> Option<Ended> {
+    fn place(&mut self, piece: Piece) -> Option<Ended> {
         match piece {
             Piece::Whole(stored) => {
                 let wanted = self.position(&stored.number).and_then(|index| self.left.remove(index));
                 match wanted {
                     Some(wanted) => {
-                        *held = held.saturating_sub(stored.size);
+                        self.held = self.held.saturating_sub(stored.size);
+                        self.brought = self.brought.max(Some(wanted.place));
                         self.board.fill(wanted.place, stored);
                     }
-                    None => self.forget(stored.size, held),
+                    None => self.forget(stored.size),
                 }
                 None
             }
             Piece::Failed { number, id, reason, size } => {
-                self.forget(size, held);
+                self.forget(size);
                 let text = format!("{reason} ({id})");
                 let index = number.as_ref().and_then(|number| self.position(number));
                 match index.and_then(|index| is_gone(&id, &reason).then(|| self.left.remove(index)).flatten()) {
                     Some(wanted) => {
+                        self.brought = self.brought.max(Some(wanted.place));
                         self.board.miss(wanted.place, text);
                         None
                     }
@@ -180,14 +214,14 @@ impl Lane {
                 }
             }
             Piece::Nothing(size) => {
-                self.forget(size, held);
+                self.forget(size);
                 None
             }
         }
     }
 
-    fn forget(&self, size: u64, held: &mut u64) {
-        *held = held.saturating_sub(size);
+    fn forget(&mut self, size: u64) {
+        self.held = self.held.saturating_sub(size);
         self.board.drop_bytes(size);
     }
 

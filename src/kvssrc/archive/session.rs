@@ -14,7 +14,7 @@ use super::{Position, Range, lane, lister, milliseconds};
 use crate::aws::StartSelector;
 use crate::fragment::{
     self, Backward, Clock, Cut, Edges, Fragment, FragmentNumber, FrameReader, Header, Listed, Listing, Opening, Output,
-    Selection, Snap, Steps, Stored, Thinning, TimestampMode, Trick, UnixTime,
+    Selection, Snap, Steps, Stored, Tail, Thinning, TimestampMode, Trick, UnixTime,
 };
 use crate::kvssrc::error::Error;
 use crate::kvssrc::notice::Notice;
@@ -58,6 +58,8 @@ pub struct Session {
     /// The presentation time, in ns, of the latest frame that is shown.
     latest: Option<u64>,
     ended: bool,
+    /// Where the end was set on another clock than this, a fragment behind it has come.
+    is_past_the_end: bool,
 }
 
 /// How many fragments at the end of what is listed may be too young to be had.
@@ -86,7 +88,9 @@ impl Session {
         let (position, steps) = as_it_is(range, position);
         let (listing, selection) = course(range, &position);
         let selection = selection.thinned(steps);
-        let lister = lister::run(archive.clone(), on_demand.clock, listing, selection, attempts(), Arc::clone(&board));
+        let tail = range.goes_on_behind(&position).then(Tail::default);
+        let (archive, clock) = (archive.clone(), on_demand.clock);
+        let lister = lister::run(archive.clone(), clock, listing, selection, tail, attempts(), Arc::clone(&board));
         let mut tasks = vec![runtime.spawn(lister).abort_handle()];
         for index in 0..on_demand.connections {
             let lane = lane::run(index, archive.clone(), attempts(), Arc::clone(&board));
@@ -121,6 +125,7 @@ impl Session {
             not_yet: VecDeque::new(),
             latest: None,
             ended: false,
+            is_past_the_end: false,
         }
     }
 
@@ -158,7 +163,8 @@ impl Session {
                     if !block.block.invisible {
                         self.latest = self.latest.max(Some(block.pts));
                     }
-                    let before = self.reporter.block(&block);
+                    let later = self.cut.as_ref().map_or(0, |cut| cut.lead_time().saturating_neg());
+                    let before = self.reporter.block(&block, later);
                     if let Some((_, writer)) = &mut self.writing {
                         writer.write(&block, &mut self.queue);
                     }
@@ -244,21 +250,24 @@ impl Session {
                 self.open(&listed);
                 self.miss(listed, reason)?;
             }
-            Next::End => {
-                if let Some(cut) = &mut self.cut {
-                    cut.finish();
-                }
-                let (delivered, missing) = (self.delivered, self.missing);
-                self.count();
-                let is_all = self.range.goes_on.is_none() && self.position.segment == self.range.whole().segment;
-                if is_all && self.board.listed() == 0 {
-                    self.notices.push_back(Notice::Nothing);
-                }
-                self.notices.push_back(Notice::Archive { listed: self.board.listed(), delivered, missing });
-                self.ended = true;
-            }
+            Next::End => self.finish(),
         }
         Ok(())
+    }
+
+    /// All that is wanted has come.
+    fn finish(&mut self) {
+        if let Some(cut) = &mut self.cut {
+            cut.finish();
+        }
+        let (delivered, missing) = (self.delivered, self.missing);
+        self.count();
+        let is_all = self.range.goes_on.is_none() && self.position.segment == self.range.whole().segment;
+        if is_all && self.board.listed() == 0 {
+            self.notices.push_back(Notice::Nothing);
+        }
+        self.notices.push_back(Notice::Archive { listed: self.board.listed(), delivered, missing });
+        self.ended = true;
     }
 
     /// Nothing more comes: all has been said, or, with an error, cannot be. What is still to be told.
@@ -268,7 +277,7 @@ impl Session {
 
     /// How the stream goes on behind all that has gone out, where it does; this reading is over then.
     pub fn continuation(&mut self) -> Option<Continuation> {
-        if !self.range.goes_on_behind(&self.position) {
+        if !self.range.goes_on_behind(&self.position) || self.is_past_the_end {
             return None;
         }
         let mut frames = std::mem::replace(&mut self.frames, FrameReader::new(self.range.plan.range));
@@ -418,6 +427,14 @@ impl Session {
             return Ok(true);
         };
         match self.frames.take(element, self.offset.saturating_add(offset)) {
+            // Backward, it is the beginning, and what is wanted follows.
+            Ok(Some(Output::RangeEnd)) if !self.position.is_backward() => {
+                self.is_past_the_end = true;
+                self.at_hand = None;
+                self.elements = Vec::new().into_iter();
+                self.stop();
+                self.finish();
+            }
             Ok(output) => output.into_iter().for_each(|output| cut.push(output)),
             // It came whole, and makes no sense.
             Err(error) => {
@@ -428,6 +445,11 @@ impl Session {
             }
         }
         Ok(true)
+    }
+
+    /// No more calls are made.
+    fn stop(&self) {
+        self.tasks.iter().for_each(AbortHandle::abort);
     }
 
     /// The segment of what goes out: as it was asked for, moved by what comes before the beginning of the range.
@@ -485,6 +507,6 @@ fn timestamp_mode(clock: Clock) -> TimestampMode {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.tasks.iter().for_each(AbortHandle::abort);
+        self.stop();
     }
 }

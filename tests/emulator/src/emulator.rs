@@ -223,6 +223,13 @@ impl Emulator {
         Ok(())
     }
 
+    /// Lets ListFragments leave out these fragments from now on, and no others: it shows what was put sooner or later, and
+    /// in no order.
+    pub fn set_unlisted(&self, name: &str, numbers: &[FragmentNumber]) -> Result<(), Error> {
+        self.stream_named(name)?.set_unlisted(numbers);
+        Ok(())
+    }
+
     /// What GetMedia of this stream answers to a start behind a fragment that is not there, whatever the emulator's own
     /// choice.
     pub fn set_missing_start(&self, name: &str, missing: MissingStart) -> Result<(), Error> {

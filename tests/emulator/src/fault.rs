@@ -35,6 +35,9 @@ pub enum Fault {
     },
     /// GetMediaForFragmentList does not find the fragment at this place of its list, counted from 0, this time.
     MissingFragment(u64),
+    /// GetMediaForFragmentList says nothing of the fragment at this place of its list, counted from 0, and goes on behind
+    /// it.
+    LeftOutFragment(u64),
     /// The operation answers an error.
     Http {
         /// Whose answer it is.
@@ -64,7 +67,7 @@ impl Fault {
     fn operation(&self) -> Operation {
         match self {
             Self::Http { operation, .. } | Self::HangRequest { operation } => *operation,
-            Self::MissingFragment(_) => Operation::GetMediaForFragmentList,
+            Self::MissingFragment(_) | Self::LeftOutFragment(_) => Operation::GetMediaForFragmentList,
             Self::DataEndpoint(_) => Operation::GetDataEndpoint,
             _ => Operation::GetMedia,
         }

@@ -22,7 +22,7 @@ pub(crate) fn get_media_for_fragment_list(
     fault: Option<Fault>,
 ) -> Result<Body, ServiceError> {
     let stream = control::find_active_stream(context, request)?;
-    let numbers = numbers(request)?;
+    let mut numbers = numbers(request)?;
     if let Some(number) = numbers.iter().find(|number| is_of_another_stream(context, &stream, number)) {
         // What the service says of numbers that were listed for another stream (parser-library issue 50).
         return Err(ServiceError::invalid_argument(format!("Fragment numbers are invalid : {number}")));
@@ -30,6 +30,10 @@ pub(crate) fn get_media_for_fragment_list(
     let (tags, end_at_missing) = (context.archive_tags, context.end_at_missing);
     let lost = match fault {
         Some(Fault::MissingFragment(place)) => Some(place),
+        Some(Fault::LeftOutFragment(place)) => {
+            numbers.remove(usize::try_from(place).unwrap_or(usize::MAX));
+            None
+        }
         _ => None,
     };
     Ok(Body::list(List { stream, numbers, tags, end_at_missing, lost }, fault))

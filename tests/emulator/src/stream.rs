@@ -73,6 +73,8 @@ struct State {
     retention: Option<u64>,
     /// How long a fragment is whole before the archive has it, in milliseconds.
     archive_delay: u64,
+    /// What ListFragments does not list yet.
+    unlisted: Vec<FragmentNumber>,
 }
 
 impl State {
@@ -99,6 +101,7 @@ impl Stream {
             missing_start: None,
             retention: None,
             archive_delay: 0,
+            unlisted: Vec::new(),
         };
         Self {
             name: name.to_owned(),
@@ -243,6 +246,11 @@ impl Stream {
         lock(&self.state).archive_delay = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
     }
 
+    /// What ListFragments leaves out, and nothing else.
+    pub fn set_unlisted(&self, numbers: &[FragmentNumber]) {
+        lock(&self.state).unlisted = numbers.to_vec();
+    }
+
     /// A fragment that the archive has.
     pub fn archived(&self, number: &FragmentNumber) -> Option<Arc<Fragment>> {
         let ends = self.archive_ends();
@@ -254,7 +262,9 @@ impl Stream {
     pub fn list_archive(&self, origin: Origin, range: RangeInclusive<u64>, shuffle: u64) -> Vec<(u64, Held)> {
         let ends = self.archive_ends();
         let state = self.state();
-        let wanted = |held: &Held| range.contains(&held.timestamp(origin)) && is_archived(held, ends);
+        let is_listed = |held: &Held| state.unlisted.is_empty() || !state.unlisted.contains(&held.number());
+        let wanted =
+            |held: &Held| range.contains(&held.timestamp(origin)) && is_archived(held, ends) && is_listed(held);
         state.history.all().filter(wanted).map(|held| (place(shuffle, &held), held)).collect()
     }
 

@@ -240,6 +240,34 @@ async fn one_fragment_of_a_batch_is_missing_once() {
 }
 
 #[tokio::test]
+async fn one_fragment_of_a_batch_is_left_out_once() {
+    let emulator = stored();
+    let (client, batch) = (Client::new(&emulator), batch(&emulator));
+    emulator.set_fault("demo", Fault::LeftOutFragment(1), Repeat::Once);
+    for wanted in [vec![0, 2], vec![0, 1, 2]] {
+        let found = chunks(&client.call("/getMediaForFragmentList", &batch).await.body);
+        let found: Vec<_> = found.iter().map(|chunk| chunk.number().to_owned()).collect();
+        let wanted: Vec<_> = wanted.iter().map(|place: &usize| batch["Fragments"][*place].as_str().unwrap()).collect();
+        assert_eq!(found, wanted);
+    }
+}
+
+#[tokio::test]
+async fn one_fragment_is_not_listed_for_a_while() {
+    let emulator = stored();
+    let client = Client::new(&emulator);
+    let hidden = emulator.fragments("demo").unwrap()[1].number.clone();
+    for unlisted in [vec![hidden], Vec::new()] {
+        emulator.set_unlisted("demo", &unlisted).unwrap();
+        let answer = client.call("/listFragments", &range()).await.json();
+        assert_eq!(answer["Fragments"].as_array().unwrap().len(), 3 - unlisted.len());
+        // It is there.
+        let found = chunks(&client.call("/getMediaForFragmentList", &batch(&emulator)).await.body);
+        assert!(found.iter().all(|chunk| chunk.tag("ERROR_ID").is_none()));
+    }
+}
+
+#[tokio::test]
 async fn one_connection_is_slow() {
     let emulator = stored();
     let (client, batch) = (Client::new(&emulator), batch(&emulator));
