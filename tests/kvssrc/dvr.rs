@@ -425,14 +425,12 @@ fn a_camera_whose_clock_was_set_back_repeats_nothing() {
 
 #[test]
 fn fragments_that_are_too_young_for_the_archive_are_not_missing() {
-    let mut scene = Scene::playing(0, "connections=1", "");
+    let mut scene = Scene::playing(0, "", "");
     scene.put(4);
     scene.wait_for(23);
     let shown = scene.take();
-    let first = shown[4].index / 4;
-    // The first call is of two fragments, the second of all others.
-    let last = Fault::MissingFragment(5 - first - 2);
-    scene.emulator.set_fault_on(STREAM, Operation::GetMediaForFragmentList, last, Repeat::Nth(2));
+    let last = scene.emulator.fragments(STREAM).unwrap()[5].number.clone();
+    scene.emulator.set_fault(STREAM, Fault::LostFragment(last), Repeat::Always);
     scene.seek(FLUSH, shown[4].stream_time);
     wait_until("GetMedia is called again", || scene_calls(&scene.emulator) == 2);
     scene.put(1);

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
+use crate::number::FragmentNumber;
 use crate::record::Operation;
 use crate::sync::lock;
 
@@ -35,6 +36,8 @@ pub enum Fault {
     },
     /// GetMediaForFragmentList does not find the fragment at this place of its list, counted from 0, this time.
     MissingFragment(u64),
+    /// GetMediaForFragmentList does not find this fragment.
+    LostFragment(FragmentNumber),
     /// GetMediaForFragmentList says nothing of the fragment at this place of its list, counted from 0, and goes on behind
     /// it.
     LeftOutFragment(u64),
@@ -67,7 +70,9 @@ impl Fault {
     fn operation(&self) -> Operation {
         match self {
             Self::Http { operation, .. } | Self::HangRequest { operation } => *operation,
-            Self::MissingFragment(_) | Self::LeftOutFragment(_) => Operation::GetMediaForFragmentList,
+            Self::MissingFragment(_) | Self::LostFragment(_) | Self::LeftOutFragment(_) => {
+                Operation::GetMediaForFragmentList
+            }
             Self::DataEndpoint(_) => Operation::GetDataEndpoint,
             _ => Operation::GetMedia,
         }

@@ -30,6 +30,9 @@ pub(crate) fn get_media_for_fragment_list(
     let (tags, end_at_missing) = (context.archive_tags, context.end_at_missing);
     let lost = match fault {
         Some(Fault::MissingFragment(place)) => Some(place),
+        Some(Fault::LostFragment(ref lost)) => {
+            numbers.iter().position(|number| number == lost).and_then(|place| u64::try_from(place).ok())
+        }
         Some(Fault::LeftOutFragment(place)) => {
             numbers.remove(usize::try_from(place).unwrap_or(usize::MAX));
             None
