@@ -2,6 +2,7 @@
 
 mod account;
 mod board;
+mod course;
 mod lane;
 mod lister;
 mod patience;

@@ -9,19 +9,20 @@ use tokio::task::AbortHandle;
 
 use super::account::Account;
 use super::board::{Board, Next};
+use super::course::{as_it_is, course};
 use super::patience::Attempts;
-use super::{Position, Range, lane, lister, milliseconds};
+use super::{Position, Range, lane, lister};
 use crate::aws::StartSelector;
 use crate::fragment::{
-    self, Backward, Clock, Cut, Edges, Fragment, FragmentNumber, FrameReader, Header, Listed, Listing, Opening, Output,
-    Selection, Snap, Steps, Stored, Tail, Thinning, TimestampMode, Trick, UnixTime,
+    self, Backward, Clock, Cut, Edges, Fragment, FragmentNumber, FrameReader, Header, Listed, Opening, Output, Stored,
+    Tail, Thinning, TimestampMode, UnixTime,
 };
 use crate::kvssrc::error::Error;
 use crate::kvssrc::notice::Notice;
 use crate::kvssrc::report::Reporter;
 use crate::kvssrc::session::Step;
 use crate::mkv::Element;
-use crate::output::{self, Item, Kinds, Queue, Writer};
+use crate::output::{self, Item, Queue, Writer};
 
 /// From a position of a range to its end. Dropped, all calls are over at once.
 pub struct Session {
@@ -465,37 +466,6 @@ impl Session {
         segment.set_position(if self.position.is_backward() { stop } else { segment.start() });
         segment
     }
-}
-
-/// What is to be listed for a position, and what of it is to be fetched.
-fn course(range: &Range, position: &Position) -> (Listing, Selection) {
-    let Position { segment, snap, .. } = position;
-    let start = range.beginning.get().map(|_| milliseconds(range.moment(segment.start().unwrap_or_default())));
-    // The end is the first moment that is not wanted, and a listing's the last one that is.
-    let end = milliseconds(range.end(position).saturating_sub(1));
-    match (start, position.is_backward()) {
-        (None, _) => (Listing::earliest(end), Selection::forward(None)),
-        (Some(start), false) => (Listing::new(start, end), Selection::forward(Some(start))),
-        (Some(start), true) => {
-            // The keyframe that the end moves to may be that of the next fragment.
-            let behind = if *snap == Snap::Exact { 0 } else { Listing::reach() };
-            (Listing::backward(start, end.saturating_add(behind)), Selection::backward(start, end))
-        }
-    }
-}
-
-/// The position of a stream that is known to have no video without what is meant for video; and, where nothing but video
-/// goes out, the steps of which each needs one fragment.
-fn as_it_is(range: &Range, mut position: Position) -> (Position, Option<Steps>) {
-    let steps = match range.kinds() {
-        None => None,
-        Some(Kinds { video: false, .. }) => {
-            position.trick = Trick::default();
-            None
-        }
-        Some(Kinds { audio, .. }) => position.trick.keyframes.filter(|_| !audio || position.trick.without_audio),
-    };
-    (position, steps)
 }
 
 fn timestamp_mode(clock: Clock) -> TimestampMode {
