@@ -168,12 +168,10 @@ impl Error {
                 let code = code.split([':', '#']).find(|part| !part.is_empty()).unwrap_or("unnamed error").to_owned();
                 let status = raw.status().as_u16();
                 let ahead = header("date").and_then(|date| seconds_ahead(&date, SystemTime::now()));
-                let kind = match ServiceErrorKind::of(&code, status) {
-                    _ if ahead.is_some() && is_signature_error(&code) => ServiceErrorKind::Clock,
-                    kind => kind,
-                };
+                let kind = ServiceErrorKind::of(&code, status);
                 let mut message = first_line(metadata.message().unwrap_or("the service gives no reason"));
-                if kind == ServiceErrorKind::Clock {
+                // The SDK has signed once more by the service's clock: a signature that is still refused has another fault.
+                if kind == ServiceErrorKind::Clock || (ahead.is_some() && is_signature_error(&code)) {
                     message = format!("{}; {}", message.trim_end_matches('.'), about_clock(ahead));
                 }
                 Self::Service {
@@ -329,8 +327,9 @@ mod tests {
         let hour = std::time::Duration::from_secs(3600);
         for (code, date, recovery, says) in [
             ("InvalidSignatureException", now, Recovery::None, "Not so."),
-            ("InvalidSignatureException", now + hour, Recovery::Retry, "s behind the service's"),
-            ("InvalidSignatureException", now - hour, Recovery::Retry, "s ahead of the service's"),
+            ("InvalidSignatureException", now + hour, Recovery::None, "s behind the service's"),
+            ("InvalidSignatureException", now - hour, Recovery::None, "s ahead of the service's"),
+            ("RequestTimeTooSkewed", now - hour, Recovery::Retry, "s ahead of the service's"),
             ("AccessDeniedException", now + hour, Recovery::None, "Not so."),
             ("RequestExpired", now, Recovery::Retry, "clock right?"),
         ] {

@@ -158,7 +158,7 @@ impl Timeline {
     }
 
     /// The same, where fragments begin when they were received. One that overlaps the one before it came early, or that
-    /// one late: it follows at once, and the next is presented by its own time again.
+    /// one late: it follows at once, and those behind it are presented by their own times as soon as a pause leaves room.
     pub fn unsteady(self) -> Self {
         Self { unsteady: true, ..self }
     }
@@ -195,6 +195,7 @@ impl Timeline {
         }
         let mut pts = self.presentation(capture);
 
+        let first_of_fragment = first_of_all || self.previous_start.is_some();
         let previous_start = self.previous_start.take().filter(|_| !first_of_all);
         if self.gapless && previous_start.is_some() && pts > self.end() {
             pts = self.resumption();
@@ -233,8 +234,12 @@ impl Timeline {
         }
         self.latest_capture = if first_of_all || goes_back { capture } else { self.latest_capture.max(capture) };
         self.captured_until = self.latest_capture.saturating_add(lasts);
-        if let Some(Live { drift, arrival: Some(arrival) }) = &mut self.live {
-            drift.observe(pts, *arrival);
+        // Of a fragment that came late the frames catch up: when it begins tells how late they come, and by its own time.
+        if let Some(Live { drift, arrival: Some(arrival) }) = &mut self.live
+            && (first_of_fragment || !self.unsteady)
+        {
+            let moved = if self.unsteady { self.later } else { 0 };
+            drift.observe(pts.saturating_sub(moved), *arrival);
         }
 
         let early = !self.anchored && pts < 0 && pts.saturating_add(lasts) <= 0;

@@ -214,6 +214,7 @@ impl Session {
                 }
                 Ok(Some(Output::End(end))) => {
                     self.under_way = false;
+                    self.repeating = false;
                     if let Some(watch) = &self.watch {
                         watch.end(&end, self.frames.captured_until());
                     }

@@ -15,7 +15,7 @@ use std::fmt;
 use std::future::pending;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use aws_config::SdkConfig;
 use aws_credential_types::Credentials as Keys;
@@ -95,8 +95,16 @@ struct Chain {
     provider: SharedCredentialsProvider,
     /// The source's own first, then the role's.
     kept: Vec<Refreshing>,
-    /// Held by the one renewal that is under way.
-    renewing: tokio::sync::Mutex<()>,
+    /// Held by the one renewal that is under way; how the last one failed, where it did.
+    renewing: tokio::sync::Mutex<Option<Failed>>,
+}
+
+/// A renewal that brought nothing.
+struct Failed {
+    /// What was to be replaced.
+    refused: Option<Identity>,
+    at: Instant,
+    error: Error,
 }
 
 /// Which credentials a call was signed with, so that it can be told whether others are held by now.
@@ -183,23 +191,35 @@ impl Credentials {
     /// The source gives none now: what it says decides, and not the refusal.
     pub(super) async fn renew(&self, refused: &Used) -> Result<bool, Error> {
         let Some(chain) = self.0.chain.get() else { return Ok(false) };
-        // Many connections are refused at once: the first one renews for all.
-        let _renewing = chain.renewing.lock().await;
+        // Many connections are refused at once: the first one renews for all, or fails for all.
+        let asked = Instant::now();
+        let mut failed = chain.renewing.lock().await;
         let refused = refused.last().clone();
-        let held = chain.provider.provide_credentials().await.map_err(|error| told(&error))?;
-        if Some(identity(&held)) != refused {
+        if let Some(failed) = failed.as_ref().filter(|failed| failed.refused == refused && failed.at >= asked) {
+            return Err(failed.error.clone());
+        }
+        let renewed = chain.renew(&refused).await;
+        let error = renewed.as_ref().err().cloned();
+        *failed = error.map(|error| Failed { refused, at: Instant::now(), error });
+        renewed
+    }
+}
+
+impl Chain {
+    async fn renew(&self, refused: &Option<Identity>) -> Result<bool, Error> {
+        let held = || async { self.provider.provide_credentials().await.map_err(|error| told(&error)) };
+        if Some(identity(&held().await?)) != *refused {
             return Ok(true);
         }
         let mut failure = None;
-        for kept in &chain.kept {
+        for kept in &self.kept {
             if let Err(error) = kept.replace().await {
                 // That of the source below a role says more than what comes of it.
                 failure.get_or_insert(error);
             }
         }
-        let held = chain.provider.provide_credentials().await.map_err(|error| told(&error))?;
         match failure {
-            _ if Some(identity(&held)) != refused => Ok(true),
+            _ if Some(identity(&held().await?)) != *refused => Ok(true),
             Some(error) => Err(told(&error)),
             None => Ok(false),
         }

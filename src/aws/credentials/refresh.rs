@@ -9,6 +9,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{self, ProvideCredentials, SharedCredentialsProvider, future};
 use tokio::time::timeout;
 
+use super::CredentialError;
 use super::error::away;
 
 /// So long before they expire credentials are fetched again, or at half of their life where that is shorter.
@@ -94,7 +95,8 @@ impl Refreshing {
             let _fetching = self.0.fetching.lock().await;
             // Another may have fetched, and have failed.
             if self.0.until_aged().is_zero() {
-                return self.0.fetch().await;
+                let fetched = self.0.fetch().await?;
+                return if self.0.has_expired(&fetched) { Err(expired()) } else { Ok(fetched) };
             }
         }
     }
@@ -121,7 +123,7 @@ impl Refreshing {
         let shared = Arc::clone(&self.0);
         tokio::spawn(async move {
             let _fetching = fetching;
-            // A failure has been noted; it is told by `renewal`, and once there are no valid credentials left.
+            // A failure has been noted; the next one is told by `renewal`, and once there are no valid credentials left all.
             let _ = shared.fetch().await;
         });
     }
@@ -135,11 +137,15 @@ impl Shared {
     fn look(&self) -> Look {
         let now = (self.clock)();
         match &*self.held() {
-            Some(held) if held.credentials.expiry().is_some_and(|expiration| expiration <= now) => Look::Absent,
+            Some(held) if self.has_expired(&held.credentials) => Look::Absent,
             Some(held) if held.fetch_again <= now => Look::Aging(held.credentials.clone()),
             Some(held) => Look::Fresh(held.credentials.clone()),
             None => Look::Absent,
         }
+    }
+
+    fn has_expired(&self, credentials: &Credentials) -> bool {
+        credentials.expiry().is_some_and(|expiration| expiration <= (self.clock)())
     }
 
     /// How long it is until what is held has aged, as far as one can sleep.
@@ -162,7 +168,12 @@ impl Shared {
         let mut held = self.held();
         match &fetched {
             Ok(credentials) => {
-                let after = left(credentials).map_or(WITHOUT_EXPIRATION, |left| left - AHEAD.min(left / 2));
+                let after = match left(credentials) {
+                    None => WITHOUT_EXPIRATION,
+                    // A clock that is wrong, or a source that is late: it gives no others so soon.
+                    Some(Duration::ZERO) => LONGEST_PAUSE,
+                    Some(left) => (left - AHEAD.min(left / 2)).max(SHORTEST_PAUSE),
+                };
                 *held = Some(Held { credentials: credentials.clone(), fetch_again: now + after });
             }
             Err(_) => {
@@ -175,6 +186,11 @@ impl Shared {
         }
         fetched
     }
+}
+
+fn expired() -> CredentialsError {
+    let reason = "what it gives has expired; is this machine's clock right?".to_owned();
+    CredentialError::Unavailable { by: "the source of credentials".to_owned(), reason }.into()
 }
 
 impl ProvideCredentials for Refreshing {
@@ -401,6 +417,21 @@ mod tests {
         assert_eq!(name(&refreshing).await, "first");
         assert!(refreshing.replace().await.is_ok());
         assert_eq!(name(&refreshing).await, "second");
+    }
+
+    #[tokio::test]
+    async fn a_source_that_gives_what_has_expired_is_not_asked_again_at_once() {
+        let script = Script::default();
+        let refreshing =
+            script.refreshing([keys("first", Some(100)), keys("late", Some(50)), keys("good", Some(HOUR))]);
+        assert_eq!(name(&refreshing).await, "first");
+        script.set_now(60);
+        let error = refreshing.renewal().await.unwrap_err();
+        assert!(crate::aws::error::chain(&error).contains("clock"), "{error:?}");
+        assert_eq!(refreshing.0.until_aged(), LONGEST_PAUSE);
+        script.set_now(90);
+        refreshing.renewal().await.unwrap();
+        assert_eq!(name(&refreshing).await, "good");
     }
 
     #[tokio::test]
