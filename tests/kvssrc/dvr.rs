@@ -117,6 +117,24 @@ fn an_end_that_was_set_holds_after_going_back() {
 }
 
 #[test]
+fn what_was_uploaded_behind_an_end_is_left_out_and_what_came_in_time_is_not() {
+    let from = format!("start-selector=server-timestamp start-timestamp={}", seconds(START_MS));
+    let properties = format!("{from} end-timestamp={}", seconds(START_MS + 15_000));
+    let scene = Scene::new(0, &properties, "");
+    (0..3).chain(5..8).for_each(|fragment| scene.put_one(fragment, 300));
+    (3..5).for_each(|fragment| scene.put_one(fragment, 20_000));
+    scene.pipeline.play();
+    scene.ends();
+    let indices =
+        || std::mem::take(&mut *scene.shown.lock().unwrap()).iter().map(|shown| shown.index).collect::<Vec<_>>();
+    let wanted: Vec<u64> = (0..12).chain(20..30).collect();
+    let live = indices();
+    scene.seek(FLUSH, ms(0));
+    scene.ends();
+    assert_eq!((live, indices()), (wanted.clone(), wanted));
+}
+
+#[test]
 fn from_the_end_of_a_range_that_is_over_is_from_its_last_moment() {
     let (end, none) = (gst::SeekType::End, gst::SeekType::None);
     {

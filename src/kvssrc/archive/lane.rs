@@ -16,6 +16,7 @@ pub async fn run(number: usize, archive: Archive, attempts: Attempts, board: Arc
     while lane.board.has_more().await {
         // Who waits for a place has nothing that others wait for.
         let place = lane.archive.place().await;
+        lane.attempts.interrupted();
         lane.board.connect();
         lane.left = lane.board.claim(lane.lane, lane.archive.free_places()).unwrap_or_default().into();
         lane.alone = false;
@@ -181,6 +182,7 @@ impl Lane {
 
     /// Lets go of the body at hand, and of what it did not bring.
     fn give_back(&mut self) {
+        self.attempts.interrupted();
         self.board.drop_bytes(std::mem::take(&mut self.held));
         self.board.give_back(self.lane, self.left.drain(..));
     }

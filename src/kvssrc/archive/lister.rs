@@ -27,7 +27,7 @@ pub async fn run(
             Err(error) if is_refused(&error) && (listing.may_be_refused() || !call.next_page && is_too_old(&error)) => {
                 aws::Page::default()
             }
-            // A token may be too old where nothing was taken for long.
+            // A token may be too old where calls have failed for long.
             Err(error) if is_refused(&error) && call.next_page && !std::mem::replace(&mut renewed, true) => {
                 listing.again();
                 continue;

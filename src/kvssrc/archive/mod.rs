@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use super::dvr::Dvr;
 use super::settings::{GoingBack, OnDemand, Plan};
 use crate::aws::Archive;
-use crate::fragment::{Snap, Trick, UnixTime};
+use crate::fragment::{Clock, Listed, Snap, Trick, UnixTime};
 use crate::output::Kinds;
 
 pub use seek::Playing;
@@ -149,6 +149,14 @@ impl Range {
     /// The first moment whose frames are not wanted, in ns since 1970.
     fn cut(&self, position: &Position) -> i64 {
         if self.goes_on_behind(position) { i64::MAX } else { self.end(position) }
+    }
+
+    /// Whether a fragment was captured before an end by the service's clock, which it came behind: an upload that was late,
+    /// and that what came in time may follow.
+    fn is_before_the_end(&self, listed: &Listed) -> bool {
+        let end = self.plan.range.end.filter(|_| self.plan.range.clock == Clock::Server);
+        let start = listed.timestamp.saturating_mul(1_000_000);
+        self.on_demand.clock == Clock::Producer && end.is_some_and(|end| start < end.nanoseconds())
     }
 
     /// Whether the stream goes on behind a reading from there.

@@ -13,20 +13,24 @@ pub struct Attempts {
     /// How long calls may fail; `None`: for ever.
     patience: Option<Duration>,
     failing_since: Option<Instant>,
+    /// Delays have been used up.
+    failed: bool,
     delays: Box<dyn Iterator<Item = Duration> + Send>,
     account: Account,
 }
 
 impl Attempts {
     pub fn new(patience: Option<Duration>, account: Account) -> Self {
-        Self { patience, failing_since: None, delays: delays(), account }
+        Self { patience, failing_since: None, failed: false, delays: delays(), account }
     }
 
     /// Something came: whatever fails from now on fails for the first time.
     pub fn succeeded(&mut self) {
-        if self.failing_since.take().is_some() {
+        if self.failed {
             self.delays = delays();
         }
+        self.failed = false;
+        self.failing_since = None;
     }
 
     /// A call failed: how long to wait before the next one; `None` where there should be none.
@@ -39,9 +43,15 @@ impl Attempts {
         if self.patience.is_some_and(|patience| since.elapsed() >= patience) {
             return None;
         }
+        self.failed = true;
         let delay = self.delays.next().unwrap_or(LONGEST_DELAY);
         self.account.again(error.to_string(), delay);
         Some(delay)
+    }
+
+    /// What is not called for need not have failed all the time: patience begins anew, and delays go on.
+    pub fn interrupted(&mut self) {
+        self.failing_since = None;
     }
 
     /// A call brought less than was asked for, and the next one is made at once.

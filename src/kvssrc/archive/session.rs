@@ -430,11 +430,17 @@ impl Session {
         match self.frames.take(element, self.offset.saturating_add(offset)) {
             // Backward, it is the beginning, and what is wanted follows.
             Ok(Some(Output::RangeEnd)) if !self.position.is_backward() => {
+                // Nothing of it is told.
+                let _ = self.frames.end_fragment();
+                let came_late = self.range.is_before_the_end(listed);
                 self.is_past_the_end = true;
+                self.delivered = self.delivered.saturating_sub(1);
                 self.at_hand = None;
                 self.elements = Vec::new().into_iter();
-                self.stop();
-                self.finish();
+                if !came_late {
+                    self.stop();
+                    self.finish();
+                }
             }
             Ok(output) => output.into_iter().for_each(|output| cut.push(output)),
             // It came whole, and makes no sense.

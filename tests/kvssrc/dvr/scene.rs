@@ -90,24 +90,29 @@ impl Scene {
 
     pub fn put(&mut self, fragments: u64) {
         for fragment in self.fragments..self.fragments + fragments {
-            let begin = self.start + fragment * FRAGMENT_MS - self.behind;
-            let cluster = (0..4).fold(Cluster::new(begin), |cluster, frame: u64| {
-                let index = fragment * 4 + frame;
-                cluster.simple_block(1, i16::try_from(frame * FRAME_MS).unwrap(), true, &index.to_be_bytes())
-            });
-            let format: [u8; 18] = [6, 0, 1, 0, 0x40, 0x1F, 0, 0, 0x40, 0x1F, 0, 0, 1, 0, 8, 0, 0, 0];
-            let kind = TrackKind::Audio { rate: 8000.0, channels: 1, bit_depth: 8 };
-            let track = TrackEntry::new(1, kind, "A_MS/ACM").codec_private(format.to_vec());
-            let new = NewFragment {
-                header: header(1_000_000, &[track]),
-                media: cluster.bytes(),
-                producer_timestamp: Some(begin),
-                server_timestamp: Some(begin + self.behind + 300),
-                ..NewFragment::default()
-            };
-            self.emulator.put_fragment(STREAM, new).unwrap();
+            self.put_one(fragment, 300);
         }
         self.fragments += fragments;
+    }
+
+    /// The service gets this fragment so many ms after it was captured.
+    pub fn put_one(&self, fragment: u64, later: u64) {
+        let begin = self.start + fragment * FRAGMENT_MS - self.behind;
+        let cluster = (0..4).fold(Cluster::new(begin), |cluster, frame: u64| {
+            let index = fragment * 4 + frame;
+            cluster.simple_block(1, i16::try_from(frame * FRAME_MS).unwrap(), true, &index.to_be_bytes())
+        });
+        let format: [u8; 18] = [6, 0, 1, 0, 0x40, 0x1F, 0, 0, 0x40, 0x1F, 0, 0, 1, 0, 8, 0, 0, 0];
+        let kind = TrackKind::Audio { rate: 8000.0, channels: 1, bit_depth: 8 };
+        let track = TrackEntry::new(1, kind, "A_MS/ACM").codec_private(format.to_vec());
+        let new = NewFragment {
+            header: header(1_000_000, &[track]),
+            media: cluster.bytes(),
+            producer_timestamp: Some(begin),
+            server_timestamp: Some(begin + self.behind + later),
+            ..NewFragment::default()
+        };
+        self.emulator.put_fragment(STREAM, new).unwrap();
     }
 
     /// Waits until this frame is shown.
