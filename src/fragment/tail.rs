@@ -8,48 +8,67 @@ const YOUNG: i64 = 5000;
 /// How far apart fragments may lie, in ms, between which none is missing.
 const GAP: i64 = 250;
 
-/// Keeps back the youngest fragments of a listing until it is known which are the last.
+/// Keeps back what lies behind a gap among the youngest fragments of a listing, until it is known that it is old enough.
 #[derive(Debug, Default)]
 pub struct Tail {
-    /// Where what has been given out ended, in ms since 1970, and the greatest number of it.
-    before: Option<(i64, FragmentNumber)>,
+    /// What has been given out.
+    before: Before,
     held: Vec<Listed>,
 }
 
+/// Where fragments ended, in ms since 1970, and the greatest number of them.
+#[derive(Clone, Debug, Default)]
+struct Before(Option<(i64, FragmentNumber)>);
+
+impl Before {
+    fn add(&mut self, fragment: &Listed) {
+        let end = fragment.timestamp.saturating_add(fragment.length.into());
+        let (end, greatest) = match self.0.take() {
+            Some((before, greatest)) => (before.max(end), greatest.max(fragment.number.clone())),
+            None => (end, fragment.number.clone()),
+        };
+        self.0 = Some((end, greatest));
+    }
+
+    /// Whether something may be missing before this fragment.
+    fn is_far_from(&self, next: &Listed) -> bool {
+        self.0.as_ref().is_some_and(|(end, _)| next.timestamp.saturating_sub(*end) > GAP)
+    }
+
+    fn has_lower_numbers_than(&self, later: &[Listed]) -> bool {
+        self.0.as_ref().is_some_and(|(_, greatest)| later.iter().all(|fragment| fragment.number > *greatest))
+    }
+}
+
 impl Tail {
-    /// Takes in what comes next of the listing, in order; what is old enough.
+    /// Takes in what comes next of the listing, in order; what is to be read whatever follows.
     pub fn push(&mut self, listed: Vec<Listed>) -> Vec<Listed> {
         self.held.extend(listed);
-        let newest = self.held.last().map_or(0, |fragment| fragment.timestamp);
-        let old = self.held.partition_point(|fragment| fragment.timestamp < newest.saturating_sub(YOUNG));
-        let young = self.held.split_off(old);
-        let old = std::mem::replace(&mut self.held, young);
-        old.iter().for_each(|fragment| self.before = Some(behind(self.before.take(), fragment)));
-        old
+        let young = self.held.last().map_or(0, |newest| newest.timestamp.saturating_sub(YOUNG));
+        self.give_up_to(|before, later| {
+            later.first().is_some_and(|next| next.timestamp >= young && before.is_far_from(next))
+        })
     }
 
     /// Nothing else is listed: what comes before the first gap. What lies behind that has greater numbers than all before.
     pub fn finish(mut self) -> Vec<Listed> {
-        let mut before = self.before.take();
-        let is_cut = |index: &usize| {
-            let (earlier, later) = self.held.split_at(*index);
-            if let Some(last) = index.checked_sub(1).and_then(|last| earlier.get(last)) {
-                before = Some(behind(before.take(), last));
-            }
-            let (Some((end, greatest)), Some(next)) = (&before, later.first()) else { return false };
-            next.timestamp.saturating_sub(*end) > GAP && later.iter().all(|fragment| fragment.number > *greatest)
-        };
-        let cut = (0..self.held.len()).find(is_cut);
-        self.held.truncate(cut.unwrap_or(usize::MAX));
-        self.held
+        self.give_up_to(|before, later| {
+            later.first().is_some_and(|next| before.is_far_from(next)) && before.has_lower_numbers_than(later)
+        })
     }
-}
 
-/// Where all up to this fragment ends, and the greatest number of them.
-fn behind(before: Option<(i64, FragmentNumber)>, fragment: &Listed) -> (i64, FragmentNumber) {
-    let end = fragment.timestamp.saturating_add(fragment.length.into());
-    let number = fragment.number.clone();
-    before.map_or((end, number.clone()), |(before, greatest)| (before.max(end), greatest.max(number)))
+    /// What lies before the first place, if any, at which to stop.
+    fn give_up_to(&mut self, stops: impl Fn(&Before, &[Listed]) -> bool) -> Vec<Listed> {
+        let mut count = 0;
+        while let Some((next, _)) = self.held.get(count..).and_then(<[Listed]>::split_first) {
+            if stops(&self.before, self.held.get(count..).unwrap_or_default()) {
+                break;
+            }
+            self.before.add(next);
+            count += 1;
+        }
+        self.held.drain(..count).collect()
+    }
 }
 
 #[cfg(test)]
@@ -70,12 +89,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_old_comes_at_once_and_what_is_young_at_the_end() {
+    fn what_lies_behind_a_gap_comes_when_it_is_old() {
         let mut tail = Tail::default();
-        assert_eq!(begins(&tail.push(listed(&[(0, 1), (2000, 2), (4100, 3), (6000, 4), (8000, 5)]))), [0, 2000]);
+        assert_eq!(begins(&tail.push(listed(&[(0, 1), (2100, 2), (6000, 3), (8000, 4)]))), [0, 2100]);
         assert!(tail.push(Vec::new()).is_empty());
-        assert_eq!(begins(&tail.push(listed(&[(10_000, 6)]))), [4100]);
-        assert_eq!(begins(&tail.finish()), [6000, 8000, 10_000]);
+        assert!(tail.push(listed(&[(10_000, 5)])).is_empty());
+        assert_eq!(begins(&tail.push(listed(&[(12_000, 6)]))), [6000, 8000, 10_000, 12_000]);
+        assert!(tail.finish().is_empty());
     }
 
     #[test]

@@ -305,11 +305,12 @@ fn a_pipeline_that_takes_nothing_is_read_ahead_of_by_no_more_than_told() {
     let pipeline = Pipeline::new(&format!("{source} ! appsink name=sink sync=false max-buffers=1"));
     let sink = pipeline.sink(AUDIO);
     pipeline.play();
-    pull(&sink, 0..12);
+    // One of each connection is waited for.
+    pull(&sink, 0..28);
     wait_until("all connections are open", || calls(&emulator, Operation::GetMediaForFragmentList) >= 5);
     let stats = || pipeline.by_name("source").unwrap().property::<gst::Structure>("stats").get::<u64>("bytes").unwrap();
     assert!(stats() < 3 * LIMIT, "{}", stats());
-    pull(&sink, 12..4012);
+    pull(&sink, 28..4028);
 }
 
 /// The capture's fragments of 2 s, in an emulator that has nothing else.

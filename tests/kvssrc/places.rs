@@ -8,20 +8,22 @@ use super::support::{Pipeline, run, wait_until};
 
 const LIMIT: u64 = 100_000;
 
-/// Begins to read and takes three fragments, so that all connections are made use of.
-fn begun(emulator: &Emulator, connections: usize, sink: &str) -> (Pipeline, gst_app::AppSink) {
+/// Begins to read and takes so many fragments of 4 frames that one of each connection is waited for; how many frames these
+/// are.
+fn begun(emulator: &Emulator, connections: usize, sink: &str) -> (Pipeline, gst_app::AppSink, u64) {
     let before = calls(emulator, Operation::GetMediaForFragmentList);
     let source = format!("{} max-buffered-bytes={LIMIT} connections={connections}", range(emulator, 0, 40_000_000));
     let pipeline = Pipeline::new(&format!("{source} ! appsink name=sink max-buffers=1 {sink}"));
     let appsink = pipeline.sink(AUDIO);
     pipeline.play();
-    pull(&appsink, 0..12);
+    let taken = 4 * (connections as u64 + 2);
+    pull(&appsink, 0..taken);
     wait_until("all connections are open", || {
         calls(emulator, Operation::GetMediaForFragmentList) - before >= connections
     });
     let bytes = || pipeline.by_name("source").unwrap().property::<gst::Structure>("stats").get::<u64>("bytes").unwrap();
     wait_until("all that is allowed has come", || bytes() >= LIMIT);
-    (pipeline, appsink)
+    (pipeline, appsink, taken)
 }
 
 #[test]
@@ -34,8 +36,17 @@ fn what_is_paused_keeps_no_other_from_reading() {
         assert_eq!(outcome.frames.len(), 4000, "{paused:?}");
         assert!(outcome.warnings.is_empty(), "{:?}", outcome.warnings);
         // What was dropped is read later.
-        for (_pipeline, sink) in waiting {
-            pull(&sink, 12..4000);
+        for (_pipeline, sink, taken) in waiting {
+            pull(&sink, taken..4000);
         }
     }
+}
+
+#[test]
+fn what_plays_in_real_time_keeps_no_other_from_reading() {
+    let emulator = serve(Emulator::builder().limits(Limits::default()), 20_000);
+    let (_pipeline, sink, taken) = begun(&emulator, 5, "sync=true");
+    let outcome = run(&range(&emulator, 1_000_000, 3_000_000), AUDIO).ok();
+    assert_eq!(outcome.frames.len(), 4000);
+    pull(&sink, taken..taken + 4);
 }
