@@ -9,6 +9,7 @@ mod checkpoint;
 mod dvr;
 mod error;
 mod follow;
+mod idle;
 mod imp;
 mod journal;
 mod link;

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::checkpoint::Checkpoint;
 use super::dvr::Watch;
 use super::error::Error;
+use super::idle::Idle;
 use super::link::{Event, Link, Pace};
 use super::notice::Notice;
 use super::report::Reporter;
@@ -52,16 +53,7 @@ pub struct Session {
     connected: bool,
     /// The last connection ended well.
     ended_well: bool,
-    /// Something new has come since the last wait.
-    fresh: bool,
-    /// A fragment has brought something on the connection at hand, and is not whole.
-    under_way: bool,
-    /// The connection at hand begins with what a cut fragment has brought already.
-    repeating: bool,
-    /// Since when nothing new has come, though the service was there and somebody waited.
-    idle_since: Instant,
-    /// When the wait before this one ended.
-    waited_until: Instant,
+    idle: Idle,
 }
 
 /// What a session asks of its element.
@@ -140,11 +132,7 @@ impl Session {
             anything: false,
             connected: false,
             ended_well: false,
-            fresh: false,
-            under_way: false,
-            repeating: false,
-            idle_since: Instant::now(),
-            waited_until: Instant::now(),
+            idle: Idle::new(Instant::now()),
         })
     }
 
@@ -197,8 +185,7 @@ impl Session {
                     }
                 }
                 Ok(Some(Output::Block(block))) => {
-                    self.fresh = true;
-                    self.under_way = true;
+                    self.idle.heard();
                     if !self.progressed {
                         self.progress();
                     }
@@ -213,8 +200,7 @@ impl Session {
                     }
                 }
                 Ok(Some(Output::End(end))) => {
-                    self.under_way = false;
-                    self.repeating = false;
+                    self.idle.fragment_over();
                     if let Some(watch) = &self.watch {
                         watch.end(&end, self.frames.captured_until());
                     }
@@ -262,16 +248,9 @@ impl Session {
     ///
     /// The connection failed in a way that no other connection would mend.
     pub async fn receive(&mut self, base_time: u64) -> Result<(), Error> {
-        let now = Instant::now();
-        if std::mem::take(&mut self.fresh) {
-            self.idle_since = now;
-        } else {
-            // Time in which nobody waited, as while the pipeline was paused, is no time in which nothing came.
-            self.idle_since += now.saturating_duration_since(self.waited_until);
-        }
-        self.waited_until = now;
+        self.idle.wait_begins(Instant::now());
         let event = self.link.next(self.idle_at()).await;
-        self.waited_until = Instant::now();
+        self.idle.wait_ends(Instant::now());
         match event {
             Event::Connecting(attempt) => self.notices.push_back(Notice::Connecting { attempt }),
             Event::Began(stage) => self.notices.extend(self.reporter.stage(stage)),
@@ -279,7 +258,7 @@ impl Session {
                 self.connected = true;
                 self.notices.extend(self.reporter.connected());
                 if !self.ended_well {
-                    self.idle_since = self.waited_until;
+                    self.idle.begin_anew();
                 }
                 self.notices.push_back(Notice::Connected);
             }
@@ -288,7 +267,7 @@ impl Session {
             }
             Event::Bytes(bytes, arrival) => {
                 self.reporter.received(bytes.len());
-                self.fresh |= self.under_way || self.repeating;
+                self.idle.received();
                 if let Some(aws::Arrival { time, waited }) = arrival {
                     // What came before the clock was started anew, as by a pause, came before running time 0.
                     let running_time = 0_i64.saturating_add_unsigned(time).saturating_sub_unsigned(base_time);
@@ -312,8 +291,8 @@ impl Session {
     fn idle_at(&self) -> Option<Instant> {
         // Time in which the service is not there is not counted, nor a fragment that falls silent half-way, unless that was
         // asked for: the read timeout watches over these.
-        let counts = self.connected && (!self.under_way || self.patience.idle.is_some());
-        self.idle_timeout().filter(|_| counts).map(|timeout| self.idle_since + timeout)
+        let counts = self.connected && (!self.idle.is_under_way() || self.patience.idle.is_some());
+        self.idle_timeout().filter(|_| counts).map(|timeout| self.idle.reaches(timeout))
     }
 
     /// How long nothing new may come before that is the end.
@@ -328,8 +307,7 @@ impl Session {
     fn progress(&mut self) {
         self.progressed = true;
         self.anything = true;
-        self.fresh = true;
-        self.under_way = true;
+        self.idle.heard();
         self.link.progressed();
     }
 
@@ -337,9 +315,8 @@ impl Session {
     fn over(&mut self, failure: Failure) -> Result<bool, Error> {
         let progressed = std::mem::take(&mut self.progressed);
         let was_connected = std::mem::take(&mut self.connected);
-        let was_under_way = std::mem::take(&mut self.under_way);
         let point = self.frames.resume_point();
-        self.repeating = point.partial.is_some();
+        let was_under_way = self.idle.connection_over(point.partial.is_some());
         let resumable = point.whole.is_some() || point.partial.is_some();
         let cut = self.frames.finish().err();
 
@@ -373,7 +350,7 @@ impl Session {
             // Nothing was behind what the connection before had brought.
             return Ok(true);
         }
-        if ends_well && self.idle_timeout().is_some_and(|timeout| self.idle_since.elapsed() >= timeout) {
+        if ends_well && self.idle_timeout().is_some_and(|timeout| self.idle.has_reached(timeout, Instant::now())) {
             return Ok(true);
         }
         let recovery = match &failure {
