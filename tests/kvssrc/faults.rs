@@ -155,7 +155,8 @@ fn disturbed(name: &str, faults: &[Fault], caps: &str) -> Outcome {
     };
     let outcome = run(&format!("{source} read-timeout=300"), caps);
     if let Some(server) = credentials {
-        assert_eq!(server.issued().len(), 2, "{name}");
+        // A fetch that a slow machine takes too long for is made again.
+        assert!(server.issued().len() >= 2, "{name}");
     }
     outcome
 }
