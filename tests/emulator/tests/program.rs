@@ -206,11 +206,12 @@ async fn a_day_is_served_within_limits() {
     // What is answered at once: a page of a day may take so long that five are no second's.
     let request = json!({ "StreamName": "small", "FragmentSelector": request["FragmentSelector"] });
     let mut granted = 0;
+    let began = Instant::now();
     while client.call("/listFragments", &request).await.status.as_u16() == 200 {
         granted += 1;
         assert!(granted < 100, "there is no limit");
     }
-    assert!(granted >= 5, "{granted}");
+    assert!(granted == 5 || (granted > 5 && began.elapsed() >= Duration::from_secs(1)), "{granted}");
     // A fragment of more than 1 kB takes longer than a second.
     let request = json!({ "StreamName": "day", "Fragments": [page["Fragments"][0]["FragmentNumber"]] });
     let began = Instant::now();
