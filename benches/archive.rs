@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use gst::prelude::*;
-use kvs_emulator::media::{Cluster, TrackEntry, TrackKind, header};
+use kvs_emulator::media::{Cluster, TrackEntry, header};
 use kvs_emulator::{Emulator, Limits, LongStream};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
@@ -62,10 +62,7 @@ fn serve(fragments: u64) {
     let between = LENGTH * 1000 / FRAMES;
     let block = |cluster: Cluster, frame| cluster.simple_block(1, (frame * between) as i16, true, &payload);
     let media = (0..FRAMES).fold(Cluster::new(0), block).bytes();
-    let format: [u8; 18] = [6, 0, 1, 0, 0x40, 0x1F, 0, 0, 0x40, 0x1F, 0, 0, 1, 0, 8, 0, 0, 0];
-    let kind = TrackKind::Audio { rate: 8000.0, channels: 1, bit_depth: 8 };
-    let track = TrackEntry::new(1, kind, "A_MS/ACM").codec_private(format.to_vec());
-    let recording = [header(1_000_000, &[track]), media].concat();
+    let recording = [header(1_000_000, &[TrackEntry::alaw(1, 8000)]), media].concat();
 
     let emulator = Emulator::builder().rate(RATE).limits(Limits::default()).start().expect("an emulator");
     let long = LongStream::new(recording).expect("a recording").length(LENGTH * 1000).start(START * 1000);

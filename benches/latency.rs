@@ -16,7 +16,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
 use gst::prelude::*;
-use kvs_emulator::media::{Cluster, TrackEntry, TrackKind, header};
+use kvs_emulator::media::{Cluster, TrackEntry, header};
 
 const FRAME: usize = 20_000;
 const BETWEEN: Duration = Duration::from_millis(5);
@@ -204,7 +204,5 @@ fn serve(mut socket: TcpStream, address: SocketAddr, bodies: &mpsc::Sender<TcpSt
 }
 
 fn alaw() -> bytes::Bytes {
-    let format: [u8; 18] = [6, 0, 1, 0, 0x40, 0x1F, 0, 0, 0x40, 0x1F, 0, 0, 1, 0, 8, 0, 0, 0];
-    let kind = TrackKind::Audio { rate: 8000.0, channels: 1, bit_depth: 8 };
-    header(1_000_000, &[TrackEntry::new(1, kind, "A_MS/ACM").codec_private(format.to_vec())])
+    header(1_000_000, &[TrackEntry::alaw(1, 8000)])
 }

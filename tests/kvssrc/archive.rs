@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use gst::prelude::*;
-use kvs_emulator::media::{Cluster, TrackEntry, TrackKind, header};
+use kvs_emulator::media::{Cluster, TrackEntry, header};
 use kvs_emulator::{
     ArchiveTags, Builder, Emulator, Fault, Limits, LongStream, NewFragment, Operation, Repeat, RequestRecord,
 };
@@ -395,11 +395,8 @@ fn what_makes_no_range_is_told() {
 
 /// A fragment of one frame, of `length` ms.
 fn put(emulator: &Emulator, start: u64, length: u64, index: u64) {
-    let format: [u8; 18] = [6, 0, 1, 0, 0x40, 0x1F, 0, 0, 0x40, 0x1F, 0, 0, 1, 0, 8, 0, 0, 0];
-    let kind = TrackKind::Audio { rate: 8000.0, channels: 1, bit_depth: 8 };
-    let track = TrackEntry::new(1, kind, "A_MS/ACM").codec_private(format.to_vec());
     let fragment = NewFragment {
-        header: header(1_000_000, &[track]),
+        header: header(1_000_000, &[TrackEntry::alaw(1, 8000)]),
         media: Cluster::new(start).simple_block(1, 0, true, &index.to_be_bytes()).bytes(),
         producer_timestamp: Some(start),
         server_timestamp: Some(start),

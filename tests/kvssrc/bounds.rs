@@ -5,7 +5,7 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use gst::prelude::*;
-use kvs_emulator::media::{Cluster, TrackEntry, TrackKind, header};
+use kvs_emulator::media::{Cluster, TrackEntry, header};
 use kvs_emulator::{Emulator, Fault, LongStream, Operation, Repeat};
 
 use super::archive::{AUDIO, range, seconds, serve};
@@ -26,10 +26,7 @@ fn heavy(fragments: u64, frame: usize) -> Emulator {
         cluster.simple_block(1, relative, true, &payload)
     };
     let media = (0..FRAMES).fold(Cluster::new(0), block).bytes();
-    let format: [u8; 18] = [6, 0, 1, 0, 0x40, 0x1F, 0, 0, 0x40, 0x1F, 0, 0, 1, 0, 8, 0, 0, 0];
-    let kind = TrackKind::Audio { rate: 8000.0, channels: 1, bit_depth: 8 };
-    let track = TrackEntry::new(1, kind, "A_MS/ACM").codec_private(format.to_vec());
-    let recording = [header(1_000_000, &[track]), media].concat();
+    let recording = [header(1_000_000, &[TrackEntry::alaw(1, 8000)]), media].concat();
     let emulator = Emulator::builder().start().unwrap();
     let long = LongStream::new(recording).unwrap().fragments(fragments).length(LENGTH).start(START_MS);
     emulator.put_long_stream(STREAM, long).unwrap();

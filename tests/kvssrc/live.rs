@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use gst::prelude::*;
-use kvs_emulator::media::{Cluster, TrackEntry, TrackKind, header};
+use kvs_emulator::media::{Cluster, TrackEntry, header};
 use kvs_emulator::{Emulator, NewFragment, Operation};
 
 use super::support::{PATIENCE, Pipeline, STREAM, init, source, source_for_ever, wait_until};
@@ -120,14 +120,8 @@ impl Scene {
             cluster = cluster.simple_block(1, relative as i16, true, &payload);
             self.sent.push(payload);
         }
-        let rate = f64::from(self.rate);
-        let mut format: [u8; 18] = [6, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 8, 0, 0, 0];
-        format[4..8].copy_from_slice(&self.rate.to_le_bytes());
-        format[8..12].copy_from_slice(&self.rate.to_le_bytes());
-        let kind = TrackKind::Audio { rate, channels: 1, bit_depth: 8 };
-        let track = TrackEntry::new(1, kind, "A_MS/ACM").codec_private(format.to_vec());
         let new = NewFragment {
-            header: header(1_000_000, &[track]),
+            header: header(1_000_000, &[TrackEntry::alaw(1, self.rate)]),
             media: cluster.bytes(),
             producer_timestamp: Some(begin),
             ..NewFragment::default()
@@ -323,9 +317,6 @@ fn pauses_while_frames_come_lose_none() {
     let emulator = Emulator::builder().start().unwrap();
     emulator.create_stream(STREAM).unwrap();
     const FRAMES: u32 = 60_000;
-    let kind = TrackKind::Audio { rate: 8000.0, channels: 1, bit_depth: 8 };
-    let format: [u8; 18] = [6, 0, 1, 0, 0x40, 0x1F, 0, 0, 0x40, 0x1F, 0, 0, 1, 0, 8, 0, 0, 0];
-    let track = TrackEntry::new(1, kind, "A_MS/ACM").codec_private(format.to_vec());
     for fragment in 0..FRAMES / 1000 {
         let begin = CAMERA_MS + u64::from(fragment) * 1000;
         let cluster = (0..1000).fold(Cluster::new(begin), |cluster, frame: u32| {
@@ -333,7 +324,7 @@ fn pauses_while_frames_come_lose_none() {
             cluster.simple_block(1, i16::try_from(frame).unwrap(), true, &payload)
         });
         let new = NewFragment {
-            header: header(1_000_000, std::slice::from_ref(&track)),
+            header: header(1_000_000, &[TrackEntry::alaw(1, 8000)]),
             media: cluster.bytes(),
             producer_timestamp: Some(begin),
             ..NewFragment::default()

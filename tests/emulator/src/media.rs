@@ -48,6 +48,15 @@ pub struct TrackEntry {
 }
 
 impl TrackEntry {
+    /// A-law in one channel, of so many frames a second: any bytes are good ones.
+    pub fn alaw(number: u64, rate: u32) -> Self {
+        let mut format: [u8; 18] = [6, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 8, 0, 0, 0];
+        format[4..8].copy_from_slice(&rate.to_le_bytes());
+        format[8..12].copy_from_slice(&rate.to_le_bytes());
+        let kind = TrackKind::Audio { rate: rate.into(), channels: 1, bit_depth: 8 };
+        Self::new(number, kind, "A_MS/ACM").codec_private(format.to_vec())
+    }
+
     /// A track with nothing but what every track has.
     pub fn new(number: u64, kind: TrackKind, codec_id: &str) -> Self {
         Self {

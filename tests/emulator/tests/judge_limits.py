@@ -17,7 +17,6 @@ selector = {"FragmentSelectorType": "SERVER_TIMESTAMP", "TimestampRange": times}
 limit = archive.exceptions.ClientLimitExceededException
 
 
-
 def name(error):
     """boto3 does not read the header in which calls for media name their errors."""
     return error.response["ResponseMetadata"]["HTTPHeaders"]["x-amz-errortype"]

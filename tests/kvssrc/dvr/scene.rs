@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use gst::prelude::*;
-use kvs_emulator::media::{Cluster, TrackEntry, TrackKind, header};
+use kvs_emulator::media::{Cluster, TrackEntry, header};
 use kvs_emulator::{Emulator, NewFragment, Operation};
 
 use crate::archive::AUDIO;
@@ -102,11 +102,8 @@ impl Scene {
             let index = fragment * 4 + frame;
             cluster.simple_block(1, i16::try_from(frame * FRAME_MS).unwrap(), true, &index.to_be_bytes())
         });
-        let format: [u8; 18] = [6, 0, 1, 0, 0x40, 0x1F, 0, 0, 0x40, 0x1F, 0, 0, 1, 0, 8, 0, 0, 0];
-        let kind = TrackKind::Audio { rate: 8000.0, channels: 1, bit_depth: 8 };
-        let track = TrackEntry::new(1, kind, "A_MS/ACM").codec_private(format.to_vec());
         let new = NewFragment {
-            header: header(1_000_000, &[track]),
+            header: header(1_000_000, &[TrackEntry::alaw(1, 8000)]),
             media: cluster.bytes(),
             producer_timestamp: Some(begin),
             server_timestamp: Some(begin + self.behind + later),
