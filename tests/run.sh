@@ -61,7 +61,8 @@ set_up() {
     want_tool ffprobe ffmpeg
     # Encoders that no test does without; the optional ones come in the same packages.
     local element
-    for element in audioresample opusenc compositor timeoverlay videorate videoscale; do want_element "$element" gstreamer1.0-plugins-base; done
+    for element in audioresample opusenc compositor videorate videoscale; do want_element "$element" gstreamer1.0-plugins-base; done
+    want_element timeoverlay gstreamer1.0-x
     for element in alawenc mulawenc autovideosink splitmuxsink multifilesink jpegenc rtph264pay udpsink; do want_element "$element" gstreamer1.0-plugins-good; done
     for element in x265enc h265parse fakevideosink hlssink2; do want_element "$element" gstreamer1.0-plugins-bad; done
     install_wanted
