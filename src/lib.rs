@@ -1,5 +1,8 @@
 //! The GStreamer plugin `kvs`: a source for Amazon Kinesis Video Streams.
 
+// See clippy.toml.
+#![warn(clippy::disallowed_methods)]
+
 mod aws;
 #[doc(hidden)]
 pub mod fragment;

@@ -269,8 +269,9 @@ impl FrameReader {
         let frames = u64::try_from(block.frame_count()).unwrap_or(u64::MAX).max(1);
         let frame_duration = block
             .duration
-            .map(|duration| duration.saturating_mul(header.info.timestamp_scale) / frames)
-            .filter(|duration| *duration > 0)
+            .and_then(|duration| duration.checked_mul(header.info.timestamp_scale))
+            .map(|duration| duration / frames)
+            .filter(|duration| (1..i64::MAX.cast_unsigned()).contains(duration))
             .or(default_duration);
         let capture_time = fragment.start().saturating_add(offset);
         let lasts = frame_duration.and_then(|duration| duration.checked_mul(frames));

@@ -218,7 +218,7 @@ impl KvsDemux {
                 true
             }
             gst::QueryViewMut::Position(position) if position.format() == gst::Format::Time => {
-                let time = self.control.position().map(gst::ClockTime::from_nseconds);
+                let time = self.control.position().and_then(output::clock_time);
                 position.set(time);
                 time.is_some()
             }

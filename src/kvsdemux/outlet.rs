@@ -5,7 +5,7 @@ use gst::prelude::*;
 use super::reading::{Arrival, Opening};
 use super::silence::{Silence, SilentRun};
 use crate::mkv::Track;
-use crate::output::{Item, Queue, TrackWriter};
+use crate::output::{Item, Queue, TrackWriter, clock_time};
 
 /// What downstream says of a buffer.
 pub type Flow = Result<gst::FlowSuccess, gst::FlowError>;
@@ -126,8 +126,8 @@ impl Outlet {
 
     /// Nothing came from there on, for so many ns.
     fn tell(&self, (start, duration): (u64, u64)) {
-        let start = gst::ClockTime::from_nseconds(start);
-        self.pad.push_event(gst::event::Gap::builder(start).duration(gst::ClockTime::from_nseconds(duration)).build());
+        let Some(start) = clock_time(start) else { return };
+        self.pad.push_event(gst::event::Gap::builder(start).duration(clock_time(duration)).build());
     }
 
     fn push(&mut self) -> Option<Flow> {

@@ -187,7 +187,8 @@ impl Following {
             timed.discont = std::mem::take(&mut self.discont);
             let frames = u64::try_from(timed.block.frame_count()).unwrap_or(u64::MAX);
             if let (1, Some(duration)) = (blocks, buffer.duration()) {
-                timed.frame_duration = duration.nseconds().checked_div(frames);
+                let duration = output::clock_time(duration.nseconds()).map(gst::ClockTime::nseconds);
+                timed.frame_duration = duration.and_then(|duration| duration.checked_div(frames));
             }
             arrival.metas.clone_from(&metas);
             arrival.captured = self.capture_shift.is_some();

@@ -24,7 +24,7 @@ use super::settings::{InvalidUri, PROTOCOL, Plan, Settings};
 use super::statistics::Statistics;
 use crate::aws::ArrivalClock;
 use crate::fragment::{Fragment, Range};
-use crate::output::{self, Item};
+use crate::output::{self, Item, clock_time};
 use crate::runtime::runtime;
 
 pub(super) static CAT: LazyLock<gst::DebugCategory> =
@@ -257,7 +257,7 @@ impl BaseSrcImpl for KvsSrc {
             }
             gst::QueryViewMut::Duration(duration) if duration.format() == gst::Format::Time => {
                 let range = lock(&self.range).as_ref().map(|range| range.duration());
-                let known = self.statistics.duration().map(gst::ClockTime::from_nseconds);
+                let known = self.statistics.duration().and_then(clock_time);
                 duration.set(range.unwrap_or(known));
                 true
             }

@@ -7,6 +7,7 @@ use gst_base::subclass::prelude::*;
 use super::archive::Playing;
 use super::dvr::Target;
 use super::imp::{CAT, KvsSrc, State, lock};
+use crate::output::clock_time;
 
 impl KvsSrc {
     /// Begins another reading where the seek says. What was read before is over: nothing reads it meanwhile.
@@ -69,7 +70,7 @@ impl KvsSrc {
     pub(super) fn seekable_until(&self) -> Option<gst::ClockTime> {
         let end = lock(&self.dvr).as_ref().and_then(|dvr| dvr.extent());
         let duration = self.statistics.duration().unwrap_or(u64::MAX);
-        let end = end.map(|(_, reaches)| gst::ClockTime::from_nseconds(reaches.min(duration)));
+        let end = end.and_then(|(_, reaches)| clock_time(reaches.min(duration)));
         end.or_else(|| lock(&self.range).as_ref().and_then(|range| range.duration()))
     }
 

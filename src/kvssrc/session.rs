@@ -17,7 +17,7 @@ use super::report::Reporter;
 use super::settings::{Live, Patience, Plan};
 use crate::aws::{self, ArrivalClock, Consumer, Recovery, StartSelector, Unrenewed};
 use crate::fragment::{self, Arrival, Fragment, FragmentNumber, FrameReader, Header, Output, UnixTime};
-use crate::output::{self, Item, Queue, TrackCaps, TrackSelector, Writer};
+use crate::output::{self, Item, Queue, TrackCaps, TrackSelector, Writer, clock_time};
 
 /// How long the head of a stream is watched for more of a range that is over.
 const IDLE_IN_THE_PAST: Duration = Duration::from_secs(10);
@@ -194,7 +194,7 @@ impl Session {
                     if let Some((_, writer)) = &mut self.writing {
                         writer.write(&block, &mut self.queue);
                     }
-                    self.stream_time = lead.filter(|lead| *lead > 0).map(gst::ClockTime::from_nseconds);
+                    self.stream_time = lead.filter(|lead| *lead > 0).and_then(clock_time);
                     if !before.is_empty() {
                         return Ok(Step::Before(before));
                     }

@@ -45,6 +45,11 @@ impl<'a> Child<'a> {
         Ok(Some(self.unsigned()?).filter(|&value| value != 0))
     }
 
+    /// A number of ns; 0, and what a count of 63 bits saturates at, say nothing.
+    pub fn nanoseconds(&self) -> Result<Option<u64>, Error> {
+        Ok(self.positive()?.filter(|&value| value < i64::MAX.cast_unsigned()))
+    }
+
     /// An unsigned integer that counts pixels.
     pub fn pixels(&self) -> Result<u32, Error> {
         u32::try_from(self.unsigned()?).map_err(|_| self.invalid("more than 2^32 - 1"))

@@ -1,5 +1,6 @@
 //! Pieces of the body as buffers, without a copy of their bytes.
 
+use super::time::clock_time;
 use crate::mkv::Pieces;
 
 /// The clock of a reference timestamp: nanoseconds since 1970.
@@ -35,24 +36,20 @@ pub(super) fn from_samples(pieces: Pieces, alignment: usize) -> gst::Buffer {
     if aligned { buffer } else { buffer.copy_deep().unwrap_or(buffer) }
 }
 
-/// Presentation time, duration and offset in ns; a new buffer is always writable.
+/// Presentation time and duration in ns; a new buffer is always writable.
 pub(super) fn stamp(buffer: &mut gst::Buffer, pts: Option<u64>, duration: Option<u64>, flags: gst::BufferFlags) {
     if let Some(buffer) = buffer.get_mut() {
-        buffer.set_pts(pts.map(gst::ClockTime::from_nseconds));
-        buffer.set_duration(duration.map(gst::ClockTime::from_nseconds));
+        buffer.set_pts(pts.and_then(clock_time));
+        buffer.set_duration(duration.and_then(clock_time));
         buffer.set_flags(flags);
     }
 }
 
 /// Says when the producer captured the buffer, in ns since 1970.
 pub(super) fn capture_time(buffer: &mut gst::Buffer, caps: &gst::Caps, time: i64, duration: Option<u64>) {
-    if let (Some(buffer), Ok(time)) = (buffer.get_mut(), u64::try_from(time)) {
-        gst::ReferenceTimestampMeta::add(
-            buffer,
-            caps,
-            gst::ClockTime::from_nseconds(time),
-            duration.map(gst::ClockTime::from_nseconds),
-        );
+    let time = u64::try_from(time).ok().and_then(clock_time);
+    if let (Some(buffer), Some(time)) = (buffer.get_mut(), time) {
+        gst::ReferenceTimestampMeta::add(buffer, caps, time, duration.and_then(clock_time));
     }
 }
 

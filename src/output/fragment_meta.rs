@@ -6,6 +6,7 @@ use std::sync::Once;
 use gst::meta::CustomMeta;
 use gst::{BufferRef, ClockTime, MetaRef};
 
+use super::time::clock_time;
 use crate::fragment::{Fragment, FragmentNumber, UnixTime};
 
 const FRAGMENT_NUMBER: &str = "fragment-number";
@@ -48,12 +49,12 @@ impl<'a> FragmentMeta<'a> {
 
     /// `producer-timestamp` (uint64): when the producer began to capture the fragment, since 1970.
     pub fn producer_timestamp(&self) -> Option<ClockTime> {
-        self.0.structure().get(PRODUCER_TIMESTAMP).ok().map(ClockTime::from_nseconds)
+        self.0.structure().get(PRODUCER_TIMESTAMP).ok().and_then(clock_time)
     }
 
     /// `server-timestamp` (uint64): when the service began to receive the fragment, since 1970.
     pub fn server_timestamp(&self) -> Option<ClockTime> {
-        self.0.structure().get(SERVER_TIMESTAMP).ok().map(ClockTime::from_nseconds)
+        self.0.structure().get(SERVER_TIMESTAMP).ok().and_then(clock_time)
     }
 
     /// `millis-behind-now` (uint64): how far the fragment before this one lay behind the newest of the stream, in ms. The
@@ -150,7 +151,7 @@ mod tests {
         for buffer in [&buffer, &buffer.copy(), &part] {
             let meta = FragmentMeta::of(buffer).unwrap();
             assert_eq!(meta.fragment_number(), Some("917"));
-            assert_eq!(meta.producer_timestamp(), Some(ClockTime::from_nseconds(5)));
+            assert_eq!(meta.producer_timestamp(), Some(ClockTime::NSECOND * 5));
             assert_eq!(meta.server_timestamp(), None);
             assert_eq!(meta.millis_behind_now(), Some(40));
         }

@@ -7,6 +7,7 @@ mod container;
 mod error;
 mod fragment_meta;
 mod negotiation;
+mod time;
 mod track;
 
 use std::collections::VecDeque;
@@ -21,6 +22,7 @@ pub use container::{ContainerWriter, template_caps as container_template_caps};
 pub use error::Error;
 pub use fragment_meta::FragmentMeta;
 pub use negotiation::{TrackSelector, choose};
+pub(crate) use time::clock_time;
 pub use track::TrackWriter;
 
 /// What goes to the pad, in order.

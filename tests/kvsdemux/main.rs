@@ -18,6 +18,7 @@ mod judges;
 #[path = "../common/pictures.rs"]
 mod pictures;
 mod players;
+mod properties;
 mod select;
 #[allow(dead_code, reason = "shared with the tests of kvssrc")]
 #[path = "../kvssrc/support.rs"]

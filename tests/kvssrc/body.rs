@@ -98,7 +98,8 @@ impl Fragment {
         document
     }
 
-    pub fn until_cluster(&self) -> Vec<u8> {
+    /// Its header.
+    pub fn until_tags(&self) -> Vec<u8> {
         let ebml =
             [element(&[0x42, 0x82], b"matroska"), unsigned(&[0x42, 0x87], 4), unsigned(&[0x42, 0x85], 2)].concat();
         let mut document = element(&[0x1A, 0x45, 0xDF, 0xA3], &ebml);
@@ -111,6 +112,11 @@ impl Fragment {
         document.extend(element(&[0x15, 0x49, 0xA9, 0x66], &info.concat()));
         let entries: Vec<u8> = self.tracks.iter().flat_map(Track::entry).collect();
         document.extend(element(&[0x16, 0x54, 0xAE, 0x6B], &entries));
+        document
+    }
+
+    pub fn until_cluster(&self) -> Vec<u8> {
+        let mut document = self.until_tags();
         let seconds = |ms: u64| format!("{}.{:03}", ms / 1000, ms % 1000);
         let mut all = vec![
             ("AWS_KINESISVIDEO_FRAGMENT_NUMBER".to_owned(), self.number.to_string()),

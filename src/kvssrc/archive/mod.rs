@@ -15,7 +15,7 @@ use super::dvr::Dvr;
 use super::settings::{GoingBack, OnDemand, Plan};
 use crate::aws::Archive;
 use crate::fragment::{Clock, Listed, Snap, Trick, UnixTime};
-use crate::output::Kinds;
+use crate::output::{Kinds, clock_time};
 
 pub use seek::Playing;
 pub use session::{Continuation, Session};
@@ -96,7 +96,7 @@ impl Range {
             beginning,
             on_demand,
             plan: dvr.plan.clone(),
-            goes_on: Some(gst::ClockTime::from_nseconds(reaches)),
+            goes_on: Some(clock_time(reaches)?),
             memory: Arc::clone(&dvr.memory),
         })
     }
@@ -112,7 +112,7 @@ impl Range {
             return self.goes_on;
         }
         let length = self.on_demand.end.nanoseconds().checked_sub(*self.beginning.get()?)?;
-        u64::try_from(length).ok().map(gst::ClockTime::from_nseconds)
+        u64::try_from(length).ok().and_then(clock_time)
     }
 
     /// All of it.

@@ -2,6 +2,7 @@
 
 use super::{Position, Range, lock};
 use crate::fragment::{Clock, Snap, Steps, Trick};
+use crate::output::clock_time;
 
 /// Where the element is when it is asked to seek.
 #[derive(Debug)]
@@ -131,10 +132,8 @@ impl Range {
         }
         let (before_start, before_stop) = *lock(&self.memory.asked);
         let limit = |kind, value: gst::GenericFormattedValue, before: Option<gst::ClockTime>| match kind {
-            gst::SeekType::Set => u64::try_from(value.value()).ok().map(gst::ClockTime::from_nseconds),
-            gst::SeekType::End => {
-                Some(gst::ClockTime::from_nseconds(duration.nseconds().saturating_add_signed(value.value())))
-            }
+            gst::SeekType::Set => u64::try_from(value.value()).ok().and_then(clock_time),
+            gst::SeekType::End => clock_time(duration.nseconds().saturating_add_signed(value.value())),
             _ => before,
         };
         let start = limit(start_type, start, Some(before_start)).unwrap_or_default().min(duration);

@@ -22,7 +22,7 @@ use crate::kvssrc::notice::Notice;
 use crate::kvssrc::report::Reporter;
 use crate::kvssrc::session::Step;
 use crate::mkv::Element;
-use crate::output::{self, Item, Queue, Writer};
+use crate::output::{self, Item, Queue, Writer, clock_time};
 
 /// From a position of a range to its end. Dropped, all calls are over at once.
 pub struct Session {
@@ -313,7 +313,7 @@ impl Session {
 
     /// The presentation time behind the latest frame that is shown; `None` where there is none.
     pub fn behind_latest(&self) -> Option<gst::ClockTime> {
-        self.latest.map(|latest| gst::ClockTime::from_nseconds(latest.saturating_add(1)))
+        self.latest.and_then(|latest| clock_time(latest.saturating_add(1)))
     }
 
     /// What went out last ended there, in time of the segment it went out in. The frames of a segment come in decoding
@@ -462,9 +462,9 @@ impl Session {
     /// The segment of what goes out: as it was asked for, moved by what comes before the beginning of the range.
     fn segment(&self, opening: Opening) -> gst::FormattedSegment<gst::ClockTime> {
         let mut segment = self.position.segment.clone();
-        let lead = gst::ClockTime::from_nseconds(opening.lead);
-        let start = gst::ClockTime::from_nseconds(opening.start);
-        let stop = opening.stop.map(gst::ClockTime::from_nseconds).or(segment.stop());
+        let lead = clock_time(opening.lead).unwrap_or_default();
+        let start = clock_time(opening.start).unwrap_or_default();
+        let stop = opening.stop.and_then(clock_time).or(segment.stop());
         let stop = stop.map(|stop| stop.saturating_add(lead));
         segment.set_start(start.saturating_add(lead));
         segment.set_time(start);
