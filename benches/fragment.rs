@@ -14,7 +14,23 @@ fn body() -> Option<Bytes> {
     let folder = std::env::var_os("KVS_CAPTURES")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/captures"), PathBuf::from);
     let capture = std::fs::read(folder.join("output_get_media.mkv")).ok()?;
-    Some(capture.repeat(TOTAL / capture.len()).into())
+    // Its 10 s again and again, each at a time of its own: what comes twice is dropped.
+    Some((0..TOTAL / capture.len()).flat_map(|index| later(&capture, index as u64 * 10)).collect())
+}
+
+/// The capture with its producer timestamps so many seconds later.
+fn later(capture: &[u8], seconds: u64) -> Vec<u8> {
+    const NAME: &[u8] = b"AWS_KINESISVIDEO_PRODUCER_TIMESTAMP";
+    let mut bytes = capture.to_vec();
+    for at in (0..capture.len()).filter(|at| capture[*at..].starts_with(NAME)) {
+        // After the name come the ID and the size of the text: seconds since 1970, in ten digits, and three decimals.
+        let text = at + NAME.len() + 2..at + NAME.len() + 24;
+        let digits = text.clone().find(|from| capture[*from..from + 10].iter().all(u8::is_ascii_digit));
+        let from = digits.expect("seconds since 1970");
+        let time: u64 = str::from_utf8(&capture[from..from + 10]).expect("digits").parse().expect("a number");
+        bytes[from..from + 10].copy_from_slice((time + seconds).to_string().as_bytes());
+    }
+    bytes
 }
 
 /// Blocks and bytes of payload, so that nothing can be left out.

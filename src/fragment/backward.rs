@@ -75,7 +75,7 @@ impl Backward {
         match &output {
             // What was read before it broke off there.
             Output::Start(_) => self.give(),
-            Output::RangeEnd => return,
+            Output::Dropped(_) | Output::Repeated(_) | Output::RangeEnd => return,
             Output::Block(_) | Output::End(_) => {}
         }
         let over = matches!(output, Output::End(_));

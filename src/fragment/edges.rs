@@ -156,8 +156,7 @@ impl Edges {
                 *patience = patience.saturating_sub(1);
                 begin = (*patience == 0).then(|| snapping.finish());
             }
-            Output::End(_) => {}
-            Output::RangeEnd => {}
+            Output::End(_) | Output::Dropped(_) | Output::Repeated(_) | Output::RangeEnd => {}
         }
         held.push(output);
         if let Some(begin) = begin {
@@ -193,7 +192,7 @@ impl Edges {
                     self.ready.push_back(Output::End(end));
                 }
             }
-            Output::RangeEnd => {}
+            Output::Dropped(_) | Output::Repeated(_) | Output::RangeEnd => {}
         }
     }
 

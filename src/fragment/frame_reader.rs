@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::deduplicator::{Deduplicator, Dropped, Sorted};
 use super::{Arrival, Assembler, Error, Event, Fragment, FragmentEnd, FragmentNumber, Range, ResumePoint, Timeline};
 use crate::mkv::{self, Pieces, TrackKind};
 
@@ -53,6 +54,10 @@ pub enum Output {
     Block(TimedBlock),
     /// A fragment is whole.
     End(FragmentEnd),
+    /// Frames that came before under another fragment number were dropped.
+    Dropped(Dropped),
+    /// A fragment is whole, and all its frames were dropped: it has neither start nor end.
+    Repeated(FragmentEnd),
     /// The end of the range: nothing that follows is wanted.
     RangeEnd,
 }
@@ -69,16 +74,19 @@ pub enum TimestampMode {
     Contiguous,
 }
 
-/// Reader, Assembler and Timeline in a row.
+/// Reader, Assembler, Deduplicator and Timeline in a row.
 ///
 /// Of what was captured before the first frame delivered, which would have to be presented before time 0, pictures come
 /// invisible, since others may need them, and all else is left out.
 pub struct FrameReader {
     reader: mkv::Reader,
     assembler: Assembler,
+    deduplicator: Deduplicator,
     timeline: Timeline,
     range: Range,
     fragment: Option<Arc<Fragment>>,
+    /// The start of that fragment on the clock that presentation time follows, in ns.
+    start: i64,
     /// Frames are missing before the next one.
     lost: bool,
     /// Capture time of the end of the last frame, in ns.
@@ -95,15 +103,22 @@ impl FrameReader {
         Self {
             reader: mkv::Reader::new(),
             assembler: Assembler::new(),
+            deduplicator: Deduplicator::default(),
             timeline: Timeline::new(),
             range,
             fragment: None,
+            start: 0,
             lost: false,
             captured_until: None,
             correction: None,
             mode: TimestampMode::default(),
             begin: 0,
         }
+    }
+
+    /// Before anything is read: frames that come again under another fragment number are dropped, or not.
+    pub fn drop_duplicates(&mut self, drops: bool) {
+        self.deduplicator = if drops { Deduplicator::default() } else { Deduplicator::keeping() };
     }
 
     /// Before anything is read: the first frame has this presentation time, in ns, also behind a
@@ -125,32 +140,52 @@ impl FrameReader {
     /// Bytes that are not the service's, or an error tag of the service.
     #[expect(clippy::should_implement_trait, reason = "an iterator that ends may not go on, this one does")]
     pub fn next(&mut self) -> Result<Option<Output>, Error> {
-        while let Some(element) = self.reader.next()? {
-            let output = self.take(element, self.reader.offset())?;
-            if output.is_some() {
-                return Ok(output);
+        loop {
+            if let Some(output) = self.ready() {
+                return Ok(Some(output));
+            }
+            let Some(element) = self.reader.next()? else { return Ok(None) };
+            if let Some(output) = self.take(element, self.reader.offset())? {
+                return Ok(Some(output));
             }
         }
-        Ok(None)
     }
 
-    /// What an element means that was read elsewhere and ended at byte `offset`.
+    /// What an element means that was read elsewhere and ended at byte `offset`. More may be [`ready`](Self::ready).
     ///
     /// # Errors
     ///
     /// An error tag of the service, or a cluster without a header.
     pub fn take(&mut self, element: mkv::Element, offset: u64) -> Result<Option<Output>, Error> {
-        Ok(match self.assembler.push(element, offset)? {
-            Some(Event::Start(fragment)) => Some(self.start(fragment)),
-            Some(Event::Block(block, offset)) => self.place(block, offset).map(Output::Block),
-            Some(Event::End(end)) => Some(Output::End(end)),
-            None => None,
-        })
+        let event = self.assembler.push(element, offset)?;
+        Ok(event.and_then(|event| self.deduplicator.push(event)).and_then(|sorted| self.put(sorted)))
     }
 
-    /// Nothing follows that belongs to the fragment at hand.
-    pub fn end_fragment(&mut self) -> Option<FragmentEnd> {
-        self.assembler.end_fragment()
+    /// What elements that were taken mean, where that is more than one thing each.
+    pub fn ready(&mut self) -> Option<Output> {
+        while let Some(sorted) = self.deduplicator.pop() {
+            let output = self.put(sorted);
+            if output.is_some() {
+                return output;
+            }
+        }
+        None
+    }
+
+    /// Nothing follows that belongs to the fragment at hand: how many bytes it had. What that means is
+    /// [`ready`](Self::ready).
+    pub fn end_fragment(&mut self) -> u64 {
+        let Some(end) = self.assembler.end_fragment() else { return 0 };
+        let size = end.size;
+        let sorted = self.deduplicator.push(Event::End(end));
+        self.deduplicator.put_back(sorted);
+        size
+    }
+
+    /// Nothing more is pushed: what was held back, as it may have come before, is [`ready`](Self::ready). Whether anything
+    /// is.
+    pub fn release(&mut self) -> bool {
+        self.deduplicator.release()
     }
 
     /// Frames are missing before the next one.
@@ -220,6 +255,7 @@ impl FrameReader {
     pub fn restart(&mut self) {
         self.reader.restart();
         self.assembler.restart();
+        self.deduplicator.restart();
         self.timeline = Timeline::beginning_at(self.begin);
         self.fragment = None;
         self.lost = false;
@@ -228,7 +264,7 @@ impl FrameReader {
 
     /// How many fragments came again and were dropped.
     pub fn duplicates(&self) -> u64 {
-        self.assembler.duplicates()
+        self.assembler.duplicates().saturating_add(self.deduplicator.repeated())
     }
 
     /// The capture time, in ns, of the end of the last frame.
@@ -236,13 +272,27 @@ impl FrameReader {
         self.captured_until
     }
 
-    fn start(&mut self, fragment: Arc<Fragment>) -> Output {
+    fn put(&mut self, sorted: Sorted) -> Option<Output> {
+        match sorted {
+            Sorted::Start { fragment, continues } => Some(self.start(fragment, continues)),
+            Sorted::Block(block, offset) => self.place(block, offset).map(Output::Block),
+            Sorted::End(end) => Some(Output::End(end)),
+            Sorted::Dropped(dropped) => Some(Output::Dropped(dropped)),
+            Sorted::Repeated(end) => Some(Output::Repeated(end)),
+        }
+    }
+
+    fn start(&mut self, fragment: Arc<Fragment>, continues: bool) -> Output {
         if !self.range.holds_start_of(&fragment) {
             // Its frames are not those of the fragment before it.
             self.fragment = None;
             return Output::RangeEnd;
         }
-        self.correction = self.timeline.begin_fragment(self.start_of(&fragment));
+        // What continues the fragment before it has its place in time from that one.
+        if !continues {
+            self.start = self.start_of(&fragment);
+            self.correction = self.timeline.begin_fragment(self.start);
+        }
         self.lost |= fragment.after_loss;
         self.fragment = Some(Arc::clone(&fragment));
         Output::Start(fragment)
@@ -277,7 +327,7 @@ impl FrameReader {
         let lasts = frame_duration.and_then(|duration| duration.checked_mul(frames));
         // Blocks of a track that the header does not have share one place behind those that it has.
         let place = track.unwrap_or(header.tracks.tracks.len());
-        let placement = self.timeline.place(place, self.start_of(fragment).saturating_add(offset), lasts);
+        let placement = self.timeline.place(place, self.start.saturating_add(offset), lasts);
         self.captured_until = Some(capture_time.saturating_add_unsigned(lasts.unwrap_or(0)));
         self.lost |= placement.discont;
         if placement.early && !is_video {

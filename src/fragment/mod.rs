@@ -2,6 +2,8 @@
 
 mod assembler;
 mod backward;
+mod copies;
+mod deduplicator;
 mod drift;
 mod edges;
 mod error;
@@ -20,6 +22,7 @@ mod unix_time;
 
 pub use assembler::{Assembler, Document, Event, Fragment, FragmentEnd, Header, Partial, ResumePoint};
 pub use backward::{Backward, Cut};
+pub use deduplicator::Dropped;
 pub use drift::{Arrival, Drift};
 pub use edges::{Edges, Opening};
 pub use error::Error;

@@ -1,5 +1,6 @@
 //! Which of the listed fragments are to be fetched.
 
+use super::copies::without_copies;
 use super::{Listed, Steps, reaches, reaching};
 
 /// Chooses from what is listed in the order in which it is played.
@@ -11,6 +12,8 @@ pub struct Selection {
     steps: Option<Steps>,
     /// The step of the last fragment chosen.
     shown: Option<i64>,
+    drops_copies: bool,
+    copies: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -24,20 +27,35 @@ enum Direction {
 impl Selection {
     /// From `start` on, forward.
     pub fn forward(start: Option<i64>) -> Self {
-        Self { start, direction: Direction::Forward { begun: false }, steps: None, shown: None }
+        Self::new(start)
     }
 
     /// From `stop` back to `start`. Of the fragments that begin behind `stop`, the first is wanted too, where any are
     /// listed: a keyframe is looked for there.
     pub fn backward(start: i64, stop: i64) -> Self {
         let direction = Direction::Backward { stop, next_start: None };
-        Self { start: Some(start), direction, steps: None, shown: None }
+        Self { direction, ..Self::new(Some(start)) }
+    }
+
+    fn new(start: Option<i64>) -> Self {
+        let direction = Direction::Forward { begun: false };
+        Self { start, direction, steps: None, shown: None, drops_copies: false, copies: 0 }
     }
 
     /// Of the fragments that begin in one step, only the first that is played. A fragment begins with a keyframe, so that
     /// the others have none that is needed.
     pub fn thinned(self, steps: Option<Steps>) -> Self {
         Self { steps, ..self }
+    }
+
+    /// Of copies of one fragment, only one.
+    pub fn without_copies(self, drops_copies: bool) -> Self {
+        Self { drops_copies, ..self }
+    }
+
+    /// How many copies have not been chosen.
+    pub fn copies(&self) -> u64 {
+        self.copies
     }
 
     /// Takes in what comes next of the listing.
@@ -61,6 +79,11 @@ impl Selection {
                 let step = Some(steps.of(fragment.timestamp.saturating_mul(1_000_000)));
                 fragment.timestamp > stop || std::mem::replace(&mut self.shown, step) != step
             });
+        }
+        if self.drops_copies {
+            let copies;
+            (chosen, copies) = without_copies(chosen);
+            self.copies = self.copies.saturating_add(copies);
         }
         chosen
     }

@@ -26,11 +26,11 @@ pub struct Demuxer {
 }
 
 impl Demuxer {
-    pub fn new(control: Arc<Control>, claim: TrackCaps) -> Self {
+    pub fn new(control: Arc<Control>, claim: TrackCaps, drops_duplicates: bool) -> Self {
         let own = own_segment(gst::Seqnum::next());
         Self {
             control,
-            reading: Reading::new(false),
+            reading: Reading::new(false, drops_duplicates),
             streams: Streams::new(own, claim),
             id: None,
             in_segment: false,
@@ -46,7 +46,7 @@ impl Demuxer {
         let id = Some(event.stream_id().to_owned());
         if self.id != id {
             self.id = id;
-            self.reading = Reading::new(self.reading.is_timed_by_upstream());
+            self.reading = self.reading.renewed(self.reading.is_timed_by_upstream());
         }
     }
 
@@ -54,7 +54,7 @@ impl Demuxer {
     pub fn begin_segment(&mut self, event: &gst::event::Segment) {
         let timed = event.segment().format() == gst::Format::Time;
         if timed != self.reading.is_timed_by_upstream() {
-            self.reading = Reading::new(timed);
+            self.reading = self.reading.renewed(timed);
         }
         self.begin_segment_as(timed, if timed { event.to_owned().into() } else { own_segment(event.seqnum()) });
     }
@@ -101,6 +101,9 @@ impl Demuxer {
     ///
     /// Nothing has.
     pub fn end(&mut self, element: &KvsDemux, event: &gst::Event) -> Result<(), Stop> {
+        let mut steps = Vec::new();
+        self.reading.release(&mut steps);
+        self.follow(element, steps)?;
         if let Some(loss) = self.reading.finish() {
             loss.warn(element);
         }
@@ -125,6 +128,11 @@ impl Demuxer {
         }
         let mut steps = Vec::new();
         let result = self.reading.read(buffer, &mut steps);
+        self.follow(element, steps)?;
+        result.map_err(Stop::from)
+    }
+
+    fn follow(&mut self, element: &KvsDemux, steps: Vec<Step>) -> Result<(), Stop> {
         for step in steps {
             match step {
                 Step::Break => self.streams.interrupt(),
@@ -156,9 +164,10 @@ impl Demuxer {
                     self.control.moved_to(arrival.timed.pts);
                     self.streams.block(&arrival)?;
                 }
+                Step::Dropped(dropped) => gst::info!(imp::CAT, obj = element, "{dropped}"),
             }
         }
-        result.map_err(Stop::from)
+        Ok(())
     }
 
     fn begin_segment_as(&mut self, timed: bool, segment: gst::Event) {

@@ -20,8 +20,20 @@ pub struct KvsDemux {
     sink_pad: gst::Pad,
     state: Mutex<State>,
     control: Arc<Control>,
-    /// The property `track-caps`.
-    track_caps: Mutex<Option<gst::Caps>>,
+    settings: Mutex<Settings>,
+}
+
+/// The properties.
+#[derive(Clone)]
+struct Settings {
+    track_caps: Option<gst::Caps>,
+    drop_duplicates: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { track_caps: None, drop_duplicates: true }
+    }
 }
 
 #[derive(Default)]
@@ -56,24 +68,41 @@ impl ObjectSubclass for KvsDemux {
                 KvsDemux::catch_panic_pad_function(parent, || false, |demux| demux.sink_event(pad, event))
             })
             .build();
-        Self { sink_pad, state: Mutex::default(), control: Arc::default(), track_caps: Mutex::default() }
+        Self { sink_pad, state: Mutex::default(), control: Arc::default(), settings: Mutex::default() }
     }
 }
 
 impl ObjectImpl for KvsDemux {
     fn properties() -> &'static [glib::ParamSpec] {
-        static PROPERTIES: LazyLock<[glib::ParamSpec; 1]> = LazyLock::new(|| [output::track_caps_property()]);
+        static PROPERTIES: LazyLock<[glib::ParamSpec; 2]> = LazyLock::new(|| {
+            let drop_duplicates = glib::ParamSpecBoolean::builder("drop-duplicates")
+                .nick("Drop duplicates")
+                .blurb(
+                    "Whether frames of a saved stream are dropped that came before in another fragment: a producer sends a \
+                     fragment again after a lost connection",
+                )
+                .default_value(Settings::default().drop_duplicates)
+                .mutable_ready();
+            [output::track_caps_property(), drop_duplicates.build()]
+        });
         PROPERTIES.as_ref()
     }
 
-    fn set_property(&self, _id: usize, value: &glib::Value, _pspec: &glib::ParamSpec) {
-        if let Ok(caps) = value.get() {
-            *lock(&self.track_caps) = caps;
+    fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+        let mut settings = lock(&self.settings);
+        match pspec.name() {
+            "drop-duplicates" => value.get().map(|drops| settings.drop_duplicates = drops),
+            _ => value.get().map(|caps| settings.track_caps = caps),
         }
+        .unwrap_or_else(|error| gst::error!(CAT, imp = self, "{}: {error}", pspec.name()));
     }
 
-    fn property(&self, _id: usize, _pspec: &glib::ParamSpec) -> glib::Value {
-        lock(&self.track_caps).to_value()
+    fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
+        let settings = lock(&self.settings);
+        match pspec.name() {
+            "drop-duplicates" => settings.drop_duplicates.to_value(),
+            _ => settings.track_caps.to_value(),
+        }
     }
 
     fn constructed(&self) {
@@ -121,8 +150,10 @@ impl ElementImpl for KvsDemux {
     fn change_state(&self, transition: gst::StateChange) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
         if transition == gst::StateChange::ReadyToPaused {
             self.control.reset();
-            let claim = TrackCaps::new(lock(&self.track_caps).as_ref());
-            *lock(&self.state) = State::Streaming(Box::new(Demuxer::new(Arc::clone(&self.control), claim)));
+            let settings = lock(&self.settings).clone();
+            let claim = TrackCaps::new(settings.track_caps.as_ref());
+            let demuxer = Demuxer::new(Arc::clone(&self.control), claim, settings.drop_duplicates);
+            *lock(&self.state) = State::Streaming(Box::new(demuxer));
         }
         let success = self.parent_change_state(transition)?;
         if transition == gst::StateChange::PausedToReady {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::error::{Error, Loss};
-use crate::fragment::{self, Fragment, FrameReader, Output, Range, TimedBlock};
+use crate::fragment::{self, Dropped, Fragment, FrameReader, Output, Range, TimedBlock};
 use crate::output::{self, Item, Queue};
 
 /// Where the reader's own times begin where upstream's are followed, in ns: of its own only the distances count, and the
@@ -19,6 +19,8 @@ pub enum Step {
     Break,
     Fragment(Opening),
     Block(Arrival),
+    /// Frames that came before under another fragment number were left out.
+    Dropped(Dropped),
 }
 
 /// A fragment begins.
@@ -47,6 +49,7 @@ struct Metas(gst::Buffer);
 /// Reads what upstream pushes.
 pub struct Reading {
     frames: FrameReader,
+    drops_duplicates: bool,
     times: Times,
     /// A header has come, so that after a flush a cluster may come without one.
     headed: bool,
@@ -74,16 +77,32 @@ struct Following {
 }
 
 impl Reading {
-    /// Reads a stream whose buffers have times, or that has to be timed by what it says itself.
-    pub fn new(timed_by_upstream: bool) -> Self {
+    /// Reads a stream whose buffers have times, or that has to be timed by what it says itself; of the latter, fragments
+    /// that come again are left out or not.
+    pub fn new(timed_by_upstream: bool, drops_duplicates: bool) -> Self {
         let mut frames = FrameReader::new(Range::default());
+        // Whoever gave the buffers their times has decided: each of them has its place.
+        frames.drop_duplicates(drops_duplicates && !timed_by_upstream);
         let times = if timed_by_upstream {
             frames.begin_at(HEADROOM);
             Times::Upstream(Following::new())
         } else {
             Times::Own
         };
-        Self { frames, times, headed: false }
+        Self { frames, drops_duplicates, times, headed: false }
+    }
+
+    /// One that begins anew, with the same properties.
+    pub fn renewed(&self, timed_by_upstream: bool) -> Self {
+        Self::new(timed_by_upstream, self.drops_duplicates)
+    }
+
+    /// Nothing more comes: what was held back until now.
+    pub fn release(&mut self, steps: &mut Vec<Step>) {
+        self.frames.release();
+        while let Some(output) = self.frames.ready() {
+            self.take(output, steps);
+        }
     }
 
     /// Whether upstream's buffers have the times.
@@ -94,7 +113,7 @@ impl Reading {
     /// What came before is gone: next comes a cluster or a header.
     pub fn restart(&mut self) {
         if !self.headed {
-            *self = Self::new(self.is_timed_by_upstream());
+            *self = self.renewed(self.is_timed_by_upstream());
             return;
         }
         self.frames.restart();
@@ -140,16 +159,21 @@ impl Reading {
 
     fn drain(&mut self, steps: &mut Vec<Step>) -> Result<(), Error> {
         while let Some(output) = self.frames.next()? {
-            match output {
-                Output::Start(fragment) => {
-                    self.headed = true;
-                    steps.push(Step::Fragment(Opening { fragment, metas: None }));
-                }
-                Output::Block(timed) => steps.push(Step::Block(Arrival { timed, metas: None, captured: false })),
-                Output::End(_) | Output::RangeEnd => {}
-            }
+            self.take(output, steps);
         }
         Ok(())
+    }
+
+    fn take(&mut self, output: Output, steps: &mut Vec<Step>) {
+        match output {
+            Output::Start(fragment) => {
+                self.headed = true;
+                steps.push(Step::Fragment(Opening { fragment, metas: None }));
+            }
+            Output::Block(timed) => steps.push(Step::Block(Arrival { timed, metas: None, captured: false })),
+            Output::Dropped(dropped) => steps.push(Step::Dropped(dropped)),
+            Output::End(_) | Output::Repeated(_) | Output::RangeEnd => {}
+        }
     }
 }
 
@@ -171,7 +195,7 @@ impl Following {
                     opening.metas.clone_from(&metas);
                     continue;
                 }
-                Step::Break => continue,
+                Step::Break | Step::Dropped(_) => continue,
             };
             let timed = &mut arrival.timed;
             if !std::mem::replace(&mut anchored, true) {

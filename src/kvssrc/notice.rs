@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::KvsSrc;
 use super::progress::Report;
-use crate::fragment::{FragmentNumber, UnixTime};
+use super::statistics::Counts;
+use crate::fragment::{Dropped, FragmentNumber, UnixTime};
 
 /// Something to know beside the media.
 #[derive(Debug)]
@@ -24,8 +25,10 @@ pub enum Notice {
     Gone { number: FragmentNumber, from: i64, to: i64, reason: String },
     /// Nothing is stored in the range that was asked for.
     Nothing,
-    /// All of a range has been read: so many fragments were listed, came, and were missing.
-    Archive { listed: u64, delivered: u64, missing: u64 },
+    /// All of a range has been read: what has become of its fragments.
+    Archive(Counts),
+    /// Frames that came before under another fragment number were dropped.
+    Dropped(Dropped),
     /// Presentation times have changed by so many ns against the producer's clock: negative where it was fast.
     Corrected { correction: i64 },
     /// A stream without fragment numbers was cut: nothing can go on with it.
@@ -43,6 +46,11 @@ pub enum Notice {
 }
 
 impl Notice {
+    /// Frames are missing between two moments of the producer's clock, in ns since 1970, if there is any time between them.
+    pub fn missing(from: Option<i64>, to: i64) -> Option<Self> {
+        from.is_none_or(|from| from < to).then_some(Self::Missing { from, to })
+    }
+
     /// For the application's bus, unless it is a warning or nothing for an application. The element messages:
     ///
     /// - `kvs-connection`: `state` (connecting, connected or reconnecting), `attempt` (1 for the first call since anything
@@ -50,7 +58,7 @@ impl Notice {
     /// - `kvs-credentials`: they could not be renewed for `reason`, which is tried again; those that are held are good
     ///   until `expiration`, in ns since 1970, where that is known.
     /// - `kvs-drift`: `correction`, in ns, of presentation times against the producer's clock.
-    /// - `kvs-archive`: how many fragments of a range were `listed`, `delivered` and `missing`.
+    /// - `kvs-archive`: how many fragments of a range were `listed`, `delivered`, `missing`, and `duplicates` of others.
     /// - `kvs-fragment`: see [`KvsSrc`].
     pub fn message(&self, source: &KvsSrc) -> Option<gst::Message> {
         let connection = gst::Structure::builder("kvs-connection");
@@ -69,10 +77,11 @@ impl Notice {
             Self::Corrected { correction } => {
                 gst::Structure::builder("kvs-drift").field("correction", correction).build()
             }
-            Self::Archive { listed, delivered, missing } => gst::Structure::builder("kvs-archive")
+            Self::Archive(Counts { listed, delivered, missing, duplicates }) => gst::Structure::builder("kvs-archive")
                 .field("listed", listed)
                 .field("delivered", delivered)
                 .field("missing", missing)
+                .field("duplicates", duplicates)
                 .build(),
             Self::Fragment(structure) => structure.clone(),
             Self::Progress(Report { type_, code, text }) => {
@@ -83,6 +92,7 @@ impl Notice {
             | Self::Gone { .. }
             | Self::Nothing
             | Self::Cut { .. }
+            | Self::Dropped(_)
             | Self::Tags(_)
             | Self::FirstFrame { .. } => return None,
         };
@@ -149,9 +159,13 @@ impl fmt::Display for Notice {
                 write!(formatter, "Fragment {number} is missing, from {} to {}", moment(*from), moment(*to))
             }
             Self::Nothing => write!(formatter, "The stream has nothing stored in this range"),
-            Self::Archive { listed, delivered, missing } => {
-                write!(formatter, "Of {listed} fragments listed, {delivered} came and {missing} are missing")
+            Self::Archive(Counts { listed, delivered, missing, duplicates }) => {
+                write!(
+                    formatter,
+                    "Of {listed} fragments listed, {delivered} came, {missing} are missing and {duplicates} are copies"
+                )
             }
+            Self::Dropped(dropped) => write!(formatter, "{dropped}"),
             Self::Cut { .. } => write!(formatter, "The connection ended in the middle of the stream's data"),
             Self::Progress(Report { text, .. }) => formatter.write_str(text),
             Self::Fragment(structure) => write!(formatter, "{structure}"),

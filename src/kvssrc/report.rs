@@ -8,9 +8,9 @@ use super::error::Error;
 use super::journal::Journal;
 use super::notice::Notice;
 use super::progress::Progress;
-use super::statistics::Statistics;
+use super::statistics::{Counts, Statistics};
 use crate::aws::{self, ServiceErrorKind, Stage};
-use crate::fragment::{Fragment, FragmentEnd, Header, Range, TimedBlock};
+use crate::fragment::{Dropped, Fragment, FragmentEnd, Header, Range, TimedBlock};
 
 /// Is told whatever a session does. What it gives back is for the application, at that point of the stream.
 pub struct Reporter {
@@ -48,9 +48,9 @@ impl Reporter {
         &self.statistics
     }
 
-    /// So many fragments of a range have been listed, have come, and are missing.
-    pub fn archive(&self, listed: u64, delivered: u64, missing: u64) {
-        self.statistics.archive(listed, delivered, missing);
+    /// What has become of the fragments of a range.
+    pub fn archive(&self, counts: Counts) {
+        self.statistics.archive(counts);
     }
 
     /// Frames under another header follow.
@@ -92,6 +92,18 @@ impl Reporter {
         self.statistics.duplicates(duplicates);
         let (structure, tags) = self.announcement.end(end);
         structure.map(Notice::Fragment).into_iter().chain(tags.map(Notice::Tags))
+    }
+
+    /// Frames that came before were dropped.
+    pub fn dropped(&self, dropped: Dropped) -> Notice {
+        self.statistics.dropped(dropped.blocks);
+        Notice::Dropped(dropped)
+    }
+
+    /// A fragment is whole, of which all frames were dropped; `duplicates` have come again since the start.
+    pub fn repeated(&self, end: &FragmentEnd, duplicates: u64) {
+        self.statistics.position(end);
+        self.statistics.duplicates(duplicates);
     }
 
     /// A call has failed.

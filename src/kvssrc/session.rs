@@ -101,6 +101,7 @@ impl Session {
     ) -> Result<Self, Error> {
         let consumer = Consumer::new(runtime, plan.request.clone(), plan.live.map(|_| clock));
         let mut frames = FrameReader::new(plan.range);
+        frames.drop_duplicates(plan.drops_duplicates);
         frames.time_by(plan.timestamp_mode, plan.live.map(Live::drift_limit));
         let accepted = plan.checkpoint.as_ref().map(Checkpoint::read).transpose()?.flatten();
         let start = match accepted {
@@ -174,8 +175,7 @@ impl Session {
                         self.notices.push_back(Notice::Corrected { correction });
                     }
                     if fragment.after_loss {
-                        let from = self.frames.captured_until();
-                        self.notices.push_back(Notice::Missing { from, to: fragment.start() });
+                        self.notices.extend(Notice::missing(self.frames.captured_until(), fragment.start()));
                     }
                     match &mut self.writing {
                         Some((header, writer)) if Arc::ptr_eq(header, &fragment.header) => {
@@ -208,8 +208,18 @@ impl Session {
                     self.notices.extend(self.reporter.end(&end, self.frames.duplicates()));
                     self.accepted = end.number;
                 }
+                Ok(Some(Output::Dropped(dropped))) => {
+                    self.progress();
+                    self.notices.push_back(self.reporter.dropped(dropped));
+                }
+                Ok(Some(Output::Repeated(end))) => {
+                    self.idle.fragment_over();
+                    self.reporter.repeated(&end, self.frames.duplicates());
+                    self.accepted = end.number;
+                }
                 Ok(Some(Output::RangeEnd)) => return Ok(Step::End),
-                Ok(None) if self.ended => return Ok(Step::End),
+                Ok(None) if self.ended && !self.frames.release() => return Ok(Step::End),
+                Ok(None) if self.ended => {}
                 Ok(None) => return Ok(Step::Receive),
                 Err(error) => self.ended = self.over(Failure::Body(error))?,
             }

@@ -72,6 +72,7 @@ pub struct Settings {
     /// What is wrong with the URI that was to be set last.
     invalid_uri: Option<InvalidUri>,
     ca_file: Option<String>,
+    keep_duplicates: bool,
     limits: Limits,
 }
 
@@ -84,6 +85,7 @@ pub struct Plan {
     pub track_caps: TrackCaps,
     pub patience: Patience,
     pub timestamp_mode: TimestampMode,
+    pub drops_duplicates: bool,
     /// Set where frames are watched as they come.
     pub live: Option<Live>,
     pub checkpoint: Option<Checkpoint>,
@@ -213,6 +215,17 @@ impl Settings {
             properties.extend(Limits::properties());
             properties.extend(Timing::properties());
             properties.push(track_caps_property());
+            properties.push(
+                glib::ParamSpecBoolean::builder("drop-duplicates")
+                    .nick("Drop duplicates")
+                    .blurb(
+                        "Whether frames are dropped that came before in another fragment: a producer sends a fragment \
+                         again after a lost connection, or a whole upload twice",
+                    )
+                    .default_value(true)
+                    .mutable_ready()
+                    .build(),
+            );
             properties.extend(ArchiveProperties::properties());
             properties.push(uri::property());
             properties.extend(Statistics::properties());
@@ -233,6 +246,11 @@ impl Settings {
         if name == "start-selector" {
             let Ok(selector) = value.get() else { return false };
             self.start_selector = selector;
+            return true;
+        }
+        if name == "drop-duplicates" {
+            let Ok(drops) = value.get::<bool>() else { return false };
+            self.keep_duplicates = !drops;
             return true;
         }
         if name == "track-caps" {
@@ -265,6 +283,7 @@ impl Settings {
             "checkpoint-location" => self.checkpoint_location.to_value(),
             "ca-file" => self.ca_file.to_value(),
             "is-live" => self.is_live().to_value(),
+            "drop-duplicates" => (!self.keep_duplicates).to_value(),
             "uri" => self.uri().to_value(),
             _ => {
                 let value = self.credentials.get(name).or_else(|| self.limits.get(name));
@@ -326,6 +345,7 @@ impl Settings {
             track_caps: TrackCaps::new(self.track_caps.as_ref()),
             patience: self.limits.patience(),
             timestamp_mode: self.timing.mode(),
+            drops_duplicates: !self.keep_duplicates,
             live: self.is_live().then(|| self.timing.live()),
             on_demand,
             going_back: self.archive.going_back(),

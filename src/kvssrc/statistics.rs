@@ -34,12 +34,24 @@ struct Numbers {
     /// Of all readings, and of those before the one at hand.
     dropped_duplicates: u64,
     duplicates_before: u64,
-    /// Fragments of the archive: listed, delivered and missing ones of the reading at hand.
-    archive: Option<(u64, u64, u64)>,
+    dropped_blocks: u64,
+    /// Of the reading at hand.
+    archive: Option<Counts>,
     begin: Option<Instant>,
     time_to_first_frame: Option<Duration>,
     rate: Rate,
     duration: Option<u64>,
+}
+
+/// Fragments of a range of the archive: all that are `listed` are one of the others at the end, but for what lies after an
+/// end on the other clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub listed: u64,
+    pub delivered: u64,
+    pub missing: u64,
+    /// They came before under another number, or come after it.
+    pub duplicates: u64,
 }
 
 /// Bytes of the window before the one at hand, and of that one.
@@ -99,9 +111,10 @@ impl Statistics {
                 .blurb(
                     "What has been read since the start: bytes, whole fragments, frames (a structure with a field for \
                      each track), reconnects (on demand: calls that were made again), throttles, \
-                     dropped-duplicates (fragments that came again), time-to-first-frame (ns), read-rate (bytes a \
-                     second over the last one to two seconds); on demand also listed, delivered and missing: \
-                     fragments of the range since the start or the last seek",
+                     dropped-duplicates (fragments that came again), dropped-blocks (of their frames), \
+                     time-to-first-frame (ns), read-rate (bytes a second over the last one to two seconds); on demand \
+                     also listed, delivered, missing and duplicates: fragments of the range since the start or the \
+                     last seek",
                 )
                 .read_only()
                 .build(),
@@ -176,8 +189,14 @@ impl Statistics {
 
     /// A fragment is whole.
     pub fn fragment_ends(&self, end: &FragmentEnd) {
+        self.position(end);
         let mut numbers = self.lock();
         numbers.fragments = numbers.fragments.saturating_add(1);
+    }
+
+    /// A fragment is whole, which need not count: where the stream is.
+    pub fn position(&self, end: &FragmentEnd) {
+        let mut numbers = self.lock();
         numbers.millis_behind_now = end.millis_behind_now.or(numbers.millis_behind_now);
         if end.continuation_token.is_some() {
             numbers.continuation_token.clone_from(&end.continuation_token);
@@ -210,9 +229,15 @@ impl Statistics {
         numbers.dropped_duplicates = numbers.duplicates_before.saturating_add(count);
     }
 
-    /// Of a range of the archive, so many fragments have been listed, have come, and are missing.
-    pub fn archive(&self, listed: u64, delivered: u64, missing: u64) {
-        self.lock().archive = Some((listed, delivered, missing));
+    /// So many blocks of frames that had come before were dropped.
+    pub fn dropped(&self, blocks: u64) {
+        let mut numbers = self.lock();
+        numbers.dropped_blocks = numbers.dropped_blocks.saturating_add(blocks);
+    }
+
+    /// What has become of the fragments of a range of the archive.
+    pub fn archive(&self, counts: Counts) {
+        self.lock().archive = Some(counts);
     }
 
     /// How long the stream lasts, in ns, from presentation time 0.
@@ -238,13 +263,15 @@ impl Statistics {
             .field("reconnects", numbers.reconnects)
             .field("throttles", numbers.throttles)
             .field("dropped-duplicates", numbers.dropped_duplicates)
+            .field("dropped-blocks", numbers.dropped_blocks)
             .field("read-rate", rate)
             .build();
         structure.set_if_some("time-to-first-frame", first);
-        if let Some((listed, delivered, missing)) = numbers.archive {
+        if let Some(Counts { listed, delivered, missing, duplicates }) = numbers.archive {
             structure.set("listed", listed);
             structure.set("delivered", delivered);
             structure.set("missing", missing);
+            structure.set("duplicates", duplicates);
         }
         structure
     }

@@ -25,7 +25,7 @@ fn read(reader: &mut FrameReader, body: Vec<u8>) -> (Vec<FragmentEnd>, Vec<Optio
         match output {
             Output::Start(fragment) => behind.push(fragment.millis_behind_now),
             Output::End(end) => ends.push(end),
-            Output::Block(_) | Output::RangeEnd => {}
+            Output::Block(_) | Output::Dropped(_) | Output::Repeated(_) | Output::RangeEnd => {}
         }
     }
     (ends, behind)

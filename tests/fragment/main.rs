@@ -2,6 +2,7 @@
 
 #[path = "../kvssrc/body.rs"]
 mod body;
+mod duplicates;
 mod early;
 mod ends;
 mod live;

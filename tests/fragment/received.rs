@@ -60,7 +60,7 @@ fn read(fragments: &[Fragment]) -> Vec<Frame> {
                 pts: block.pts as i64 / 1_000_000,
                 discont: block.discont,
             }),
-            Output::End(_) | Output::RangeEnd => {}
+            Output::End(_) | Output::Dropped(_) | Output::Repeated(_) | Output::RangeEnd => {}
         }
     }
     frames

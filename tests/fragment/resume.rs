@@ -39,7 +39,7 @@ fn read(reader: &mut FrameReader, bytes: &[u8], reading: &mut Reading) {
                 capture_time: block.capture_time,
                 discont: block.discont,
             }),
-            Output::End(_) | Output::RangeEnd => {}
+            Output::End(_) | Output::Dropped(_) | Output::Repeated(_) | Output::RangeEnd => {}
         }
     }
 }

@@ -31,7 +31,7 @@ fn what_muxers_say_of_tracks_is_none_of_it() {
         match output {
             Output::Start(fragment) => told.extend(fragment.tags.clone()),
             Output::End(end) => ends.push(end),
-            Output::Block(_) | Output::RangeEnd => {}
+            Output::Block(_) | Output::Dropped(_) | Output::Repeated(_) | Output::RangeEnd => {}
         }
     }
     assert_eq!(told, [("camera".to_owned(), "north".to_owned())]);

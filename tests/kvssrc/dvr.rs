@@ -1,6 +1,6 @@
 //! Going back in a stream that is followed, and coming back to what it is now.
 
-mod scene;
+pub mod scene;
 
 use gst::prelude::*;
 use kvs_emulator::{Fault, Operation, Repeat};

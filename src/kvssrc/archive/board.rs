@@ -101,6 +101,8 @@ struct State {
     buffered: u64,
     /// How many bytes the lanes are to bring of what they have claimed.
     expected: u64,
+    /// What was listed and not added.
+    copies: u64,
     all_listed: bool,
     failure: Option<aws::Error>,
 }
@@ -264,9 +266,20 @@ impl Board {
         self.change(|state| state.slots.extend(listed.into_iter().map(slot)));
     }
 
-    /// How many fragments have been added.
+    /// So many that are listed are copies of others, and are not added.
+    pub fn left_out(&self, copies: u64) {
+        self.lock().copies = copies;
+    }
+
+    /// How many were left out.
+    pub fn copies(&self) -> u64 {
+        self.lock().copies
+    }
+
+    /// How many fragments have been added or left out.
     pub fn listed(&self) -> u64 {
-        self.lock().end()
+        let state = self.lock();
+        state.end().saturating_add(state.copies)
     }
 
     /// All of the range has been added.

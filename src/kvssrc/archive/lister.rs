@@ -52,6 +52,7 @@ pub async fn run(
             listed.extend(tail.take().map(Tail::finish).unwrap_or_default());
         }
         let chosen = selection.choose(listed);
+        board.left_out(selection.copies());
         if !chosen.is_empty() {
             board.add(chosen);
         }

@@ -21,6 +21,7 @@ use crate::kvssrc::error::Error;
 use crate::kvssrc::notice::Notice;
 use crate::kvssrc::report::Reporter;
 use crate::kvssrc::session::Step;
+use crate::kvssrc::statistics::Counts;
 use crate::mkv::Element;
 use crate::output::{self, Item, Queue, Writer, clock_time};
 
@@ -51,6 +52,8 @@ pub struct Session {
     reporter: Reporter,
     delivered: u64,
     missing: u64,
+    /// Of those that came, copies of others.
+    repeated: u64,
     /// The greatest number of all that came or is missing: the service gives them in the order in which fragments come to
     /// it, and a producer's clock may have been set back meanwhile.
     newest: Option<FragmentNumber>,
@@ -85,10 +88,10 @@ impl Session {
         let (account, told) = Account::new(Arc::clone(reporter.statistics()));
         let has_end = range.goes_on.is_none() || range.plan.range.end.is_some();
         let attempts = || Attempts::new(range.plan.patience.for_failures(has_end), account.clone());
-        reporter.archive(0, 0, 0);
+        reporter.archive(Counts::default());
         let (position, steps) = as_it_is(range, position);
         let (listing, selection) = course(range, &position);
-        let selection = selection.thinned(steps);
+        let selection = selection.thinned(steps).without_copies(range.plan.drops_duplicates);
         let tail = range.goes_on_behind(&position).then(Tail::default);
         let (archive, clock) = (archive.clone(), on_demand.clock);
         let lister = lister::run(archive.clone(), clock, listing, selection, tail, attempts(), Arc::clone(&board));
@@ -97,18 +100,17 @@ impl Session {
             let lane = lane::run(index, archive.clone(), attempts(), Arc::clone(&board));
             tasks.push(runtime.spawn(lane).abort_handle());
         }
+        // Of a stream that is followed, the end was set for all readings.
+        let limits = if range.goes_on.is_some() { range.plan.range } else { fragment::Range::default() };
+        let mut frames = FrameReader::new(limits);
+        frames.drop_duplicates(range.plan.drops_duplicates);
         Self {
             range: Arc::clone(range),
             asked: position.segment.clone(),
             position,
             board,
             tasks,
-            // Of a stream that is followed, the end was set for all readings.
-            frames: FrameReader::new(if range.goes_on.is_some() {
-                range.plan.range
-            } else {
-                fragment::Range::default()
-            }),
+            frames,
             cut: None,
             elements: Vec::new().into_iter(),
             offset: 0,
@@ -122,6 +124,7 @@ impl Session {
             reporter,
             delivered: 0,
             missing: 0,
+            repeated: 0,
             newest: None,
             not_yet: VecDeque::new(),
             latest: None,
@@ -177,7 +180,7 @@ impl Session {
                     self.run_is_whole = true;
                     self.notices.extend(self.reporter.end(&end, self.frames.duplicates()));
                 }
-                Some(Output::RangeEnd) => {}
+                Some(Output::Dropped(_) | Output::Repeated(_) | Output::RangeEnd) => {}
                 None => {
                     self.run_is_whole = true;
                     if self.queue.is_empty() && !self.read()? {
@@ -261,13 +264,12 @@ impl Session {
         if let Some(cut) = &mut self.cut {
             cut.finish();
         }
-        let (delivered, missing) = (self.delivered, self.missing);
         self.count();
         let is_all = self.range.goes_on.is_none() && self.position.segment == self.range.whole().segment;
         if is_all && self.board.listed() == 0 {
             self.notices.push_back(Notice::Nothing);
         }
-        self.notices.push_back(Notice::Archive { listed: self.board.listed(), delivered, missing });
+        self.notices.push_back(Notice::Archive(self.counts()));
         self.ended = true;
     }
 
@@ -412,46 +414,84 @@ impl Session {
     }
 
     fn count(&self) {
-        self.reporter.archive(self.board.listed(), self.delivered, self.missing);
+        self.reporter.archive(self.counts());
+    }
+
+    fn counts(&self) -> Counts {
+        let (delivered, missing) = (self.delivered, self.missing);
+        let duplicates = self.repeated.saturating_add(self.board.copies());
+        Counts { listed: self.board.listed(), delivered, missing, duplicates }
     }
 
     /// Reads on in the fragment at hand; whether there is one.
     fn read(&mut self) -> Result<bool, Error> {
-        let Some(cut) = &mut self.cut else { return Ok(false) };
-        let Some(listed) = &self.at_hand else { return Ok(false) };
-        let Some((element, offset)) = self.elements.next() else {
-            if let Some(end) = self.frames.end_fragment() {
-                self.offset = self.offset.saturating_add(end.size);
-                cut.push(Output::End(end));
-            }
-            self.at_hand = None;
-            return Ok(true);
-        };
-        match self.frames.take(element, self.offset.saturating_add(offset)) {
-            // Backward, it is the beginning, and what is wanted follows.
-            Ok(Some(Output::RangeEnd)) if !self.position.is_backward() => {
-                // Nothing of it is told.
-                let _ = self.frames.end_fragment();
-                let came_late = self.range.is_before_the_end(listed);
-                self.is_past_the_end = true;
-                self.delivered = self.delivered.saturating_sub(1);
+        if self.at_hand.is_none() {
+            return Ok(false);
+        }
+        let taken = match self.elements.next() {
+            Some((element, offset)) => self.frames.take(element, self.offset.saturating_add(offset)),
+            None => {
+                self.offset = self.offset.saturating_add(self.frames.end_fragment());
+                self.drain();
                 self.at_hand = None;
-                self.elements = Vec::new().into_iter();
-                if !came_late {
-                    self.stop();
-                    self.finish();
-                }
+                return Ok(true);
             }
-            Ok(output) => output.into_iter().for_each(|output| cut.push(output)),
+        };
+        match taken {
+            Ok(output) => {
+                output.into_iter().for_each(|output| self.put(output));
+                self.drain();
+            }
             // It came whole, and makes no sense.
             Err(error) => {
-                let listed = listed.clone();
                 self.elements = Vec::new().into_iter();
                 self.delivered = self.delivered.saturating_sub(1);
-                self.miss(listed, error.to_string())?;
+                if let Some(listed) = self.at_hand.clone() {
+                    self.miss(listed, error.to_string())?;
+                }
             }
         }
         Ok(true)
+    }
+
+    /// All that the elements so far mean.
+    fn drain(&mut self) {
+        while let Some(output) = self.frames.ready() {
+            self.put(output);
+        }
+    }
+
+    fn put(&mut self, output: Output) {
+        match output {
+            // Backward, it is the beginning, and what is wanted follows.
+            Output::RangeEnd if !self.position.is_backward() => self.pass_the_end(),
+            Output::Dropped(dropped) => self.notices.push_back(self.reporter.dropped(dropped)),
+            Output::Repeated(_) => {
+                self.delivered = self.delivered.saturating_sub(1);
+                self.repeated = self.repeated.saturating_add(1);
+                self.count();
+            }
+            output => {
+                if let Some(cut) = &mut self.cut {
+                    cut.push(output);
+                }
+            }
+        }
+    }
+
+    /// The fragment at hand begins after the end of a range that was set for all readings.
+    fn pass_the_end(&mut self) {
+        // Nothing of it is told.
+        self.frames.end_fragment();
+        while self.frames.ready().is_some() {}
+        let came_late = self.at_hand.take().is_some_and(|listed| self.range.is_before_the_end(&listed));
+        self.is_past_the_end = true;
+        self.delivered = self.delivered.saturating_sub(1);
+        self.elements = Vec::new().into_iter();
+        if !came_late {
+            self.stop();
+            self.finish();
+        }
     }
 
     /// No more calls are made.
