@@ -91,6 +91,8 @@ pub struct FrameReader {
     lost: bool,
     /// Capture time of the end of the last frame, in ns.
     captured_until: Option<i64>,
+    /// No frame of the fragment has been placed yet.
+    fresh: bool,
     correction: Option<i64>,
     mode: TimestampMode,
     /// Presentation time of the first frame, in ns, where nothing else tells.
@@ -110,6 +112,7 @@ impl FrameReader {
             start: 0,
             lost: false,
             captured_until: None,
+            fresh: false,
             correction: None,
             mode: TimestampMode::default(),
             begin: 0,
@@ -290,6 +293,7 @@ impl FrameReader {
         }
         // What continues the fragment before it has its place in time from that one.
         if !continues {
+            self.fresh = true;
             self.start = self.start_of(&fragment);
             self.correction = self.timeline.begin_fragment(self.start);
         }
@@ -328,7 +332,13 @@ impl FrameReader {
         // Blocks of a track that the header does not have share one place behind those that it has.
         let place = track.unwrap_or(header.tracks.tracks.len());
         let placement = self.timeline.place(place, self.start.saturating_add(offset), lasts);
-        self.captured_until = Some(capture_time.saturating_add_unsigned(lasts.unwrap_or(0)));
+        // Pictures come in another order than they were captured in.
+        let lasts = lasts.or_else(|| self.timeline.spacing(place)).unwrap_or(0);
+        let until = capture_time.saturating_add_unsigned(lasts);
+        self.captured_until = match self.captured_until {
+            Some(before) if !std::mem::take(&mut self.fresh) => Some(before.max(until)),
+            _ => Some(until),
+        };
         self.lost |= placement.discont;
         if placement.early && !is_video {
             return None;

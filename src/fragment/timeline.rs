@@ -246,6 +246,11 @@ impl Timeline {
         Placement { pts: u64::try_from(pts).unwrap_or(0), early, discont }
     }
 
+    /// How long frames of a track last that do not say so, in ns, as far as their distances tell.
+    pub fn spacing(&self, track: usize) -> Option<u64> {
+        self.tracks.get(track)?.least_spacing().and_then(|spacing| u64::try_from(spacing).ok())
+    }
+
     fn presentation(&self, capture: i64) -> i64 {
         let gained = self.squeeze.map_or(0, |squeeze| squeeze.gained(capture));
         capture.saturating_add(self.offset.unwrap_or(0)).saturating_add(self.later).saturating_sub(gained)

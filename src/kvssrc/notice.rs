@@ -8,6 +8,9 @@ use super::progress::Report;
 use super::statistics::Counts;
 use crate::fragment::{Dropped, FragmentNumber, UnixTime};
 
+/// How far the times of frames and fragments, in ns, may be from the true ones: each is rounded to ms.
+const ROUNDING: i64 = 2_000_000;
+
 /// Something to know beside the media.
 #[derive(Debug)]
 pub enum Notice {
@@ -48,7 +51,7 @@ pub enum Notice {
 impl Notice {
     /// Frames are missing between two moments of the producer's clock, in ns since 1970, if there is any time between them.
     pub fn missing(from: Option<i64>, to: i64) -> Option<Self> {
-        from.is_none_or(|from| from < to).then_some(Self::Missing { from, to })
+        from.is_none_or(|from| to.saturating_sub(from) > ROUNDING).then_some(Self::Missing { from, to })
     }
 
     /// For the application's bus, unless it is a warning or nothing for an application. The element messages:
@@ -186,6 +189,23 @@ impl fmt::Display for Moment {
         match UnixTime::from_nanoseconds(self.0) {
             Some(time) => write!(formatter, "{time}"),
             None => write!(formatter, "{} ns", self.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loss_is_told_where_time_is_missing() {
+        const SECOND: i64 = 1_000_000_000;
+        let told = |from, to| Notice::missing(from, to).map(|notice| notice.to_string());
+        let text = told(Some(SECOND), 3 * SECOND).unwrap();
+        assert_eq!(text, "Frames are missing from 1970-01-01T00:00:01Z to 1970-01-01T00:00:03Z");
+        assert_eq!(told(None, SECOND).unwrap(), "Frames are missing before 1970-01-01T00:00:01Z");
+        for to in [SECOND, SECOND + 1_000_000, 0, i64::MIN] {
+            assert_eq!(told(Some(SECOND), to), None, "{to}");
         }
     }
 }
