@@ -8,16 +8,13 @@ use serde_json::{Value, json};
 use crate::emulator::OpenFragment;
 use crate::fragment::NewFragment;
 use crate::matroska::{self, BlockHead, Cursor, Header, id};
+use crate::metadata::{self, Metadata, TooMuch};
 use crate::stream::Stream;
 
 /// The largest fragment, in bytes.
 const LARGEST: usize = 50_000_000;
 /// The longest fragment, in milliseconds.
 const LONGEST: i64 = 10_000;
-/// A fragment's metadata.
-const MOST_TAGS: usize = 10;
-const LONGEST_TAG_NAME: usize = 128;
-const LONGEST_TAG_VALUE: usize = 256;
 const MOST_TRACKS: usize = 3;
 /// What must be there of a SimpleBlock before it is passed on: a track number of eight bytes, time and flags.
 const BLOCK_HEAD: usize = 11;
@@ -63,6 +60,12 @@ impl Refusal {
     }
 }
 
+impl From<TooMuch> for Refusal {
+    fn from(_: TooMuch) -> Self {
+        Self::TooMuchMetadata
+    }
+}
+
 /// A producer's connection.
 pub(crate) struct Ingest {
     stream: Arc<Stream>,
@@ -72,6 +75,8 @@ pub(crate) struct Ingest {
     /// Bytes of a block that still go straight through.
     passing: usize,
     document: Document,
+    /// Tags that came while no fragment was open: the next one's, and no other's.
+    early: EarlyTags,
     /// A cluster whose timestamp has not come yet.
     cluster: Option<Vec<u8>>,
     open: Option<Open>,
@@ -83,18 +88,25 @@ pub(crate) struct Ingest {
 #[derive(Default)]
 struct Document {
     header: Vec<u8>,
-    tags: usize,
     /// Nanoseconds a tick.
     scale: u64,
     tracks: Vec<u64>,
     in_media: bool,
 }
 
+/// Tags before their fragment.
+#[derive(Default)]
+struct EarlyTags {
+    /// The Tags elements as they came.
+    elements: Vec<u8>,
+    metadata: Metadata,
+}
+
 /// The fragment that is being received.
 struct Open {
     fragment: OpenFragment,
     timecode: i64,
-    tags: usize,
+    metadata: Metadata,
     size: usize,
     /// Tracks that have a frame.
     tracks: Vec<u64>,
@@ -109,6 +121,7 @@ impl Ingest {
             buffer: BytesMut::new(),
             passing: 0,
             document: Document::default(),
+            early: EarlyTags::default(),
             cluster: None,
             open: None,
             last_timecode: None,
@@ -132,15 +145,13 @@ impl Ingest {
 
     fn answer(&mut self, result: Result<(), Refusal>) -> (Vec<Value>, bool) {
         if let Err(refusal) = result {
-            let open = self.open.take();
-            let number = open.as_ref().map(|open| open.fragment.info().number.to_string()).unwrap_or_default();
-            self.acknowledgements.push(json!({
-                "EventType": "ERROR",
-                "FragmentTimecode": open.map_or(-1, |open| open.timecode),
-                "FragmentNumber": number,
-                "ErrorId": refusal.id(),
-                "ErrorCode": refusal.code(),
-            }));
+            let mut error = json!({ "EventType": "ERROR", "ErrorId": refusal.id(), "ErrorCode": refusal.code() });
+            // Without a fragment neither is there: producers read them as unsigned numbers.
+            if let Some(open) = self.open.take() {
+                error["FragmentTimecode"] = open.timecode.into();
+                error["FragmentNumber"] = open.fragment.info().number.to_string().into();
+            }
+            self.acknowledgements.push(error);
         }
         (std::mem::take(&mut self.acknowledgements), result.is_ok())
     }
@@ -210,6 +221,8 @@ impl Ingest {
             }
             _ => match &mut self.cluster {
                 Some(cluster) => cluster.extend_from_slice(&element),
+                // Behind the end of a fragment it is no fragment's.
+                None if self.document.in_media && self.open.is_none() => {}
                 None if self.document.in_media => self.append(element)?,
                 None => self.document.header.extend_from_slice(&element),
             },
@@ -245,22 +258,18 @@ impl Ingest {
 
     fn tags(&mut self, body: &Bytes, element: Bytes) -> Result<(), Refusal> {
         let tags = matroska::read_tags(body).map_err(|_| Refusal::NotMatroska)?;
-        let refused = |(name, value): &(String, String)| {
-            name.len() > LONGEST_TAG_NAME || value.len() > LONGEST_TAG_VALUE || name.starts_with("AWS")
+        let ends = metadata::end_fragment(&tags);
+        let Some(open) = &mut self.open else {
+            // The end of a fragment that is over already says nothing of the next one.
+            if !ends {
+                self.early.metadata.add(tags)?;
+                self.early.elements.extend_from_slice(&element);
+            }
+            return Ok(());
         };
-        let count = match &mut self.open {
-            Some(open) => &mut open.tags,
-            None => &mut self.document.tags,
-        };
-        *count += tags.len();
-        if *count > MOST_TAGS || tags.iter().any(refused) {
-            return Err(Refusal::TooMuchMetadata);
-        }
-        if self.open.is_some() {
-            return self.append(element);
-        }
-        self.document.header.extend_from_slice(&element);
-        Ok(())
+        open.metadata.add(tags)?;
+        self.append(element)?;
+        if ends { self.finish() } else { Ok(()) }
     }
 
     /// A cluster's timestamp has come: its fragment begins.
@@ -272,16 +281,17 @@ impl Ingest {
         }
         self.last_timecode = Some(timecode);
         media.extend_from_slice(element);
-        let size = self.document.header.len() + media.len();
+        let EarlyTags { elements, metadata } = std::mem::take(&mut self.early);
+        let header = Bytes::from([&self.document.header[..], &elements].concat());
+        let size = header.len() + media.len();
         let new = NewFragment {
-            header: Bytes::copy_from_slice(&self.document.header),
+            header,
             media: media.into(),
             producer_timestamp: Some(self.base.saturating_add_signed(timecode)),
             ..NewFragment::default()
         };
         let fragment = OpenFragment::begin(Arc::clone(&self.stream), new);
-        let tags = self.document.tags;
-        self.open = Some(Open { fragment, timecode, tags, size, tracks: Vec::new() });
+        self.open = Some(Open { fragment, timecode, metadata, size, tracks: Vec::new() });
         self.acknowledge("BUFFERING");
         Ok(())
     }

@@ -33,6 +33,7 @@ mod live;
 mod long;
 pub mod matroska;
 pub mod media;
+mod metadata;
 mod number;
 mod put_media;
 mod record;

@@ -18,6 +18,9 @@ use crate::error::ServiceError;
 use crate::ingest::Ingest;
 use crate::server::{Context, ResponseBody};
 
+/// 0 where the producer wants no acknowledgements.
+const ACKNOWLEDGMENT_REQUIRED: &str = "x-amzn-fragment-acknowledgment-required";
+
 /// How long the rest of a refused body is still read.
 const LINGER: Duration = Duration::from_secs(5);
 
@@ -37,13 +40,16 @@ pub(crate) fn ingest(context: &Context, headers: &HeaderMap) -> Result<Ingest, S
 }
 
 /// Receives a body; the answer begins at once and lasts until the body has ended.
-pub(crate) async fn put_media(mut ingest: Ingest, headers: &HeaderMap, mut body: Incoming) -> Response<ResponseBody> {
+pub(crate) async fn put_media(ingest: Ingest, headers: &HeaderMap, body: Incoming) -> Response<ResponseBody> {
     let (sender, receiver) = mpsc::unbounded_channel();
+    let wanted = text(headers, ACKNOWLEDGMENT_REQUIRED).is_none_or(|text| !["0", "false"].contains(&text));
+    let mut connection = Connection { ingest, body, sender, acknowledges: wanted };
     // A client that waits for "100 Continue" gets it only while its body is waited for, so before the answer.
     let expects = headers.contains_key(EXPECT);
-    let goes_on = !expects || receive(&mut ingest, &mut body, &sender).await;
+    let goes_on = !expects || connection.receive().await;
     tokio::spawn(async move {
-        while goes_on && receive(&mut ingest, &mut body, &sender).await {}
+        while goes_on && connection.receive().await {}
+        let Connection { ingest, body, sender, .. } = connection;
         drop((ingest, sender));
         discard(body).await;
     });
@@ -63,19 +69,30 @@ pub(crate) async fn discard(mut body: Incoming) {
     let _ = tokio::time::timeout(LINGER, rest).await;
 }
 
-/// Receives the next piece of the body; tells whether there may be another.
-async fn receive(ingest: &mut Ingest, body: &mut Incoming, sender: &mpsc::UnboundedSender<Bytes>) -> bool {
-    let (acknowledgements, goes_on) = match body.frame().await {
-        Some(Ok(frame)) => frame.data_ref().map_or((Vec::new(), true), |bytes| ingest.push(bytes)),
-        // The producer is gone, and the fragment that it had begun with it.
-        Some(Err(_)) => return false,
-        None => (ingest.end().0, false),
-    };
-    for acknowledgement in acknowledgements {
-        // A producer that does not listen is still received.
-        let _ = sender.send(line(&acknowledgement));
+/// A producer's connection: its body, and the answer to it.
+struct Connection {
+    ingest: Ingest,
+    body: Incoming,
+    sender: mpsc::UnboundedSender<Bytes>,
+    /// Whether the producer wants acknowledgements.
+    acknowledges: bool,
+}
+
+impl Connection {
+    /// Receives the next piece of the body; tells whether there may be another.
+    async fn receive(&mut self) -> bool {
+        let (acknowledgements, goes_on) = match self.body.frame().await {
+            Some(Ok(frame)) => frame.data_ref().map_or((Vec::new(), true), |bytes| self.ingest.push(bytes)),
+            // The producer is gone, and the fragment that it had begun with it.
+            Some(Err(_)) => return false,
+            None => (self.ingest.end().0, false),
+        };
+        for acknowledgement in acknowledgements.iter().filter(|_| self.acknowledges) {
+            // A producer that does not listen is still received.
+            let _ = self.sender.send(line(acknowledgement));
+        }
+        goes_on
     }
-    goes_on
 }
 
 fn line(acknowledgement: &Value) -> Bytes {

@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use kvs_emulator::matroska;
 use kvs_emulator::media::{Cluster, TrackEntry, TrackKind};
 use kvs_emulator::{Emulator, Operation};
-use media::{chunks, cluster, header};
+use media::{Chunk, chunks, cluster, header};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -54,12 +54,38 @@ fn acknowledgements(body: &[u8]) -> Vec<Value> {
     std::str::from_utf8(body).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
+/// The acknowledgements of fragments, each with its fragment's timecode.
 fn events(acknowledgements: &[Value]) -> Vec<(&str, i64)> {
-    let event =
-        |line: &Value| (line["EventType"].as_str().unwrap().to_owned(), line["FragmentTimecode"].as_i64().unwrap());
-    let names = ["BUFFERING", "RECEIVED", "PERSISTED", "ERROR"];
-    let known = |name: String| names.into_iter().find(|known| *known == name).unwrap();
-    acknowledgements.iter().map(event).map(|(name, timecode)| (known(name), timecode)).collect()
+    fn event(line: &Value) -> Option<(&str, i64)> {
+        Some((line["EventType"].as_str()?, line["FragmentTimecode"].as_i64()?))
+    }
+    acknowledgements.iter().map(|line| event(line).unwrap_or_else(|| panic!("{line}"))).collect()
+}
+
+/// What a fragment brings about that is whole.
+fn stored(timecodes: &[i64]) -> Vec<(&'static str, i64)> {
+    let events = |timecode: &i64| ["BUFFERING", "RECEIVED", "PERSISTED"].map(|event| (event, *timecode));
+    timecodes.iter().flat_map(events).collect()
+}
+
+/// The stream from its beginning, and of each chunk the tags that are the producer's, in order.
+async fn served(emulator: &Emulator) -> (Vec<Chunk>, Vec<Vec<(String, String)>>) {
+    let request = json!({ "StreamName": "demo", "StartSelector": { "StartSelectorType": "EARLIEST" } });
+    let chunks = chunks(&Client::new(emulator).call("/getMedia", &request).await.body);
+    let service =
+        ["FRAGMENT_NUMBER", "SERVER_TIMESTAMP", "PRODUCER_TIMESTAMP", "MILLIS_BEHIND_NOW", "CONTINUATION_TOKEN"];
+    let service = service.map(|name| format!("AWS_KINESISVIDEO_{name}"));
+    let of_producer = |chunk: &Chunk| chunk.tags.iter().filter(|tag| !service.contains(&tag.0)).cloned().collect();
+    let tags = chunks.iter().map(of_producer).collect();
+    (chunks, tags)
+}
+
+fn owned(tags: &[(&str, &str)]) -> Vec<(String, String)> {
+    tags.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn tags(tags: &[(&str, &str)]) -> Bytes {
+    matroska::tags(tags).into()
 }
 
 fn whole(parts: &[Bytes]) -> Bytes {
@@ -71,15 +97,7 @@ async fn relative_timecodes_are_added_to_the_producers_start() {
     let emulator = emulator();
     let body = whole(&[header(), cluster(0, 25).unknown_size().bytes(), cluster(1000, 25).bytes()]);
     let acknowledgements = put(&emulator, "RELATIVE", body).await;
-    let wanted = [
-        ("BUFFERING", 0),
-        ("RECEIVED", 0),
-        ("PERSISTED", 0),
-        ("BUFFERING", 1000),
-        ("RECEIVED", 1000),
-        ("PERSISTED", 1000),
-    ];
-    assert_eq!(events(&acknowledgements), wanted);
+    assert_eq!(events(&acknowledgements), stored(&[0, 1000]));
     let fragments = emulator.fragments("demo").unwrap();
     let producer: Vec<u64> = fragments.iter().map(|fragment| fragment.producer_timestamp).collect();
     assert_eq!(producer, [1_700_000_000_250, 1_700_000_001_250]);
@@ -151,6 +169,155 @@ async fn what_a_producer_sends_is_served_as_it_came() {
     assert!(contains(&whole(&[cluster(0, 1).bytes(), tags])));
     assert!(contains(&group) && contains(&cluster(80, 1).bytes()));
     assert_eq!(chunks(&served).len(), 3);
+}
+
+#[tokio::test]
+async fn timecodes_are_milliseconds_whatever_the_scale() {
+    for (scale, ticks, milliseconds) in [
+        (1_000_000_000, [1, 3], [1000, 3000]),
+        (10_000_000, [5, 123], [50, 1230]),
+        (100_000, [10, 23_450], [1, 2345]),
+        (1000, [2_000_000, 2_041_000], [2000, 2041]),
+    ] {
+        let emulator = emulator();
+        let media = kvs_emulator::media::header(scale, &[video(1)]);
+        let cluster = |time| Cluster::new(time).simple_block(1, 0, true, b"one").bytes();
+        let acknowledgements = put(&emulator, "RELATIVE", whole(&[media, cluster(ticks[0]), cluster(ticks[1])])).await;
+        assert_eq!(events(&acknowledgements), stored(&milliseconds), "{scale} ns a tick");
+        let producer = emulator.fragments("demo").unwrap().into_iter().map(|fragment| fragment.producer_timestamp);
+        let wanted = milliseconds.map(|milliseconds| 1_700_000_000_250 + milliseconds as u64);
+        assert_eq!(producer.collect::<Vec<_>>(), wanted, "{scale} ns a tick");
+    }
+}
+
+#[tokio::test]
+async fn the_tags_of_a_producers_sdk_are_its_own() {
+    let emulator = emulator();
+    let notification = [("AWS_KINESISVIDEO_NOTIFICATION", ""), ("motion", "front-door")];
+    let image = [
+        ("AWS_KINESISVIDEO_IMAGE_GENERATION", ""),
+        ("AWS_KINESISVIDEO_IMAGE_PREFIX", "cam1/"),
+        ("motion", "front-door"),
+    ];
+    let end = [("AWS_KINESISVIDEO_END_OF_FRAGMENT", "")];
+    let body = [header(), cluster(0, 1).bytes(), tags(&notification), tags(&image), cluster(40, 1).bytes(), tags(&end)];
+    assert_eq!(events(&put(&emulator, "RELATIVE", whole(&body)).await), stored(&[0, 40]));
+    let (chunks, tags) = served(&emulator).await;
+    assert_eq!(tags, [owned(&[&notification[..], &image].concat()), owned(&end)]);
+    assert!(chunks.iter().all(|chunk| chunk.tag("CONTINUATION_TOKEN") == Some(chunk.number())));
+}
+
+#[tokio::test]
+async fn ten_tags_are_allowed_beside_those_of_the_sdk() {
+    let names: Vec<String> = (0..11).map(|number| format!("tag {number}")).collect();
+    let pairs: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "value")).collect();
+    for (count, refused) in [(10, false), (11, true)] {
+        let emulator = emulator();
+        let own = &pairs[..count];
+        // As the SDK writes an event of both kinds: every pair behind each name.
+        let notification = tags(&[&[("AWS_KINESISVIDEO_NOTIFICATION", "")][..], own].concat());
+        let image = [("AWS_KINESISVIDEO_IMAGE_GENERATION", ""), ("AWS_KINESISVIDEO_IMAGE_PREFIX", "cam1/")];
+        let image = tags(&[&image[..], own].concat());
+        let end = tags(&[("AWS_KINESISVIDEO_END_OF_FRAGMENT", "")]);
+        let acknowledged =
+            put(&emulator, "RELATIVE", whole(&[header(), cluster(0, 1).bytes(), notification, image, end])).await;
+        let last = &acknowledged.last().unwrap()["EventType"];
+        assert_eq!(last, if refused { "ERROR" } else { "PERSISTED" }, "{count}");
+    }
+}
+
+#[tokio::test]
+async fn a_fragment_ends_with_its_end_tag() {
+    let emulator = emulator();
+    emulator.set_end_at_head("demo", false).unwrap();
+    let end = || tags(&[("AWS_KINESISVIDEO_END_OF_FRAGMENT", "")]);
+    let (sender, mut acknowledged) = open(&emulator, "RELATIVE").await;
+    let selector = json!({ "StreamName": "demo", "StartSelector": { "StartSelectorType": "NOW" } });
+    let mut reader = Client::new(&emulator).open("/getMedia", &selector).await.into_body();
+    let (mut lines, mut seen) = (Vec::new(), Vec::new());
+    sender.send(whole(&[header(), cluster(0, 2).unknown_size().bytes(), end()])).unwrap();
+    read_until(&mut acknowledged, &mut lines, b"PERSISTED").await;
+    assert_eq!(events(&acknowledgements(&lines)), stored(&[0]));
+    read_until(&mut reader, &mut seen, b"CONTINUATION_TOKEN").await;
+    assert_eq!(emulator.fragments("demo").unwrap()[0].duration, Some(80));
+
+    // Said again it ends nothing, and what follows begins anew.
+    sender.send(whole(&[end(), cluster(80, 1).unknown_size().bytes(), end()])).unwrap();
+    drop(sender);
+    lines.extend(acknowledged.collect().await.unwrap().to_bytes());
+    assert_eq!(events(&acknowledgements(&lines)), stored(&[0, 80]));
+    let ends = owned(&[("AWS_KINESISVIDEO_END_OF_FRAGMENT", "")]);
+    emulator.set_end_at_head("demo", true).unwrap();
+    assert_eq!(served(&emulator).await.1, [ends.clone(), ends]);
+}
+
+#[tokio::test]
+async fn a_frame_behind_the_end_of_its_fragment_is_refused() {
+    let emulator = emulator();
+    let end = tags(&[("AWS_KINESISVIDEO_END_OF_FRAGMENT", "")]);
+    let frame = cluster(0, 1).bytes();
+    let frame = frame.slice(frame.iter().position(|byte| *byte == 0xA3).unwrap()..);
+    let body = whole(&[header(), cluster(0, 1).unknown_size().bytes(), end, frame]);
+    let acknowledged = put(&emulator, "RELATIVE", body).await;
+    assert_eq!(events(&acknowledged[..3]), stored(&[0]));
+    assert_eq!(acknowledged[3..], [json!({ "EventType": "ERROR", "ErrorId": 4006, "ErrorCode": "INVALID_MKV_DATA" })]);
+}
+
+#[tokio::test]
+async fn tags_before_a_cluster_are_of_the_first_fragment_and_no_other() {
+    let emulator = emulator();
+    let end = [("AWS_KINESISVIDEO_END_OF_FRAGMENT", "")];
+    let body = [
+        header(),
+        tags(&[("first", "before-anything")]),
+        tags(&[("camera", "door")]),
+        cluster(0, 1).bytes(),
+        tags(&[("camera", "door")]),
+        cluster(40, 1).bytes(),
+        tags(&[("motion", "1")]),
+        tags(&end),
+        tags(&[("motion", "2")]),
+        cluster(80, 1).bytes(),
+        cluster(120, 1).bytes(),
+        header(),
+        tags(&[("first", "again")]),
+        cluster(160, 1).bytes(),
+        cluster(200, 1).bytes(),
+    ];
+    put(&emulator, "RELATIVE", whole(&body)).await;
+    let wanted = [
+        owned(&[("first", "before-anything"), ("camera", "door"), ("camera", "door")]),
+        owned(&[("motion", "1"), end[0]]),
+        owned(&[("motion", "2")]),
+        Vec::new(),
+        owned(&[("first", "again")]),
+        Vec::new(),
+    ];
+    assert_eq!(served(&emulator).await.1, wanted);
+}
+
+#[tokio::test]
+async fn errors_without_a_fragment_name_none() {
+    let one = || cluster(40, 1).bytes();
+    let too_many = matroska::tags(&[("AWS_OTHER", "1")]).into();
+    for (body, fragments) in [
+        (Bytes::from_static(b"this is no Matroska"), 0),
+        (whole(&[header(), one(), tags(&[("AWS_KINESISVIDEO_END_OF_FRAGMENT", "")]), cluster(0, 1).bytes()]), 1),
+        (whole(&[header(), too_many]), 0),
+    ] {
+        let emulator = emulator();
+        let acknowledged = put(&emulator, "RELATIVE", body).await;
+        let error = acknowledged.last().unwrap().as_object().unwrap();
+        let members: Vec<&str> = error.keys().map(String::as_str).collect();
+        assert_eq!(members, ["ErrorCode", "ErrorId", "EventType"], "{error:?}");
+        assert_eq!(acknowledged.len(), 3 * fragments + 1);
+    }
+    let emulator = emulator();
+    let strange = Cluster::new(40).simple_block(7, 0, true, b"a").bytes();
+    let acknowledged = put(&emulator, "RELATIVE", whole(&[header(), strange])).await;
+    let [begun, error] = &acknowledged[..] else { panic!("{acknowledged:?}") };
+    assert_eq!((&error["EventType"], &error["FragmentTimecode"]), (&json!("ERROR"), &json!(40)));
+    assert_eq!(error["FragmentNumber"], begun["FragmentNumber"]);
 }
 
 #[tokio::test]
