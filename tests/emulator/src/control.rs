@@ -10,6 +10,7 @@ use crate::error::{Error, ServiceError};
 use crate::server::Context;
 use crate::store::StreamSettings;
 use crate::stream::Stream;
+use crate::stream_tags;
 
 const API_NAMES: [&str; 8] = [
     "PUT_MEDIA",
@@ -37,6 +38,7 @@ pub(crate) fn create_stream(context: &Context, body: &Value) -> Result<Value, Se
     if media_type.is_some_and(|media_type| !is_media_type(media_type)) {
         return Err(ServiceError::invalid_argument("MediaType must be media types with commas between them."));
     }
+    let tags = stream_tags::tags(body)?.unwrap_or_default();
     let settings = StreamSettings {
         device_name: text(body, "DeviceName")?.map(str::to_owned),
         media_type: media_type.map(str::to_owned),
@@ -56,6 +58,7 @@ pub(crate) fn create_stream(context: &Context, body: &Value) -> Result<Value, Se
     let hours = stream.settings.retention_hours;
     // With 0 hours the service still keeps fragments in a buffer, for GetMedia alone; here it has no end.
     stream.set_retention((hours > 0).then(|| Duration::from_secs(hours * 3600)));
+    stream_tags::add(&stream, tags)?;
     Ok(json!({ "StreamARN": stream.arn }))
 }
 

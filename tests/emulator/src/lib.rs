@@ -41,6 +41,7 @@ mod server;
 mod signature;
 mod store;
 mod stream;
+mod stream_tags;
 mod sync;
 mod tls;
 

@@ -18,6 +18,12 @@ pub enum Operation {
     DescribeStream,
     /// `/listStreams`
     ListStreams,
+    /// `/tagStream`
+    TagStream,
+    /// `/untagStream`
+    UntagStream,
+    /// `/listTagsForStream`
+    ListTagsForStream,
     /// `/getDataEndpoint`
     GetDataEndpoint,
     /// `/getMedia`
@@ -36,6 +42,9 @@ impl Operation {
             "/createStream" => Self::CreateStream,
             "/describeStream" => Self::DescribeStream,
             "/listStreams" => Self::ListStreams,
+            "/tagStream" => Self::TagStream,
+            "/untagStream" => Self::UntagStream,
+            "/listTagsForStream" => Self::ListTagsForStream,
             "/getDataEndpoint" => Self::GetDataEndpoint,
             "/getMedia" => Self::GetMedia,
             "/putMedia" => Self::PutMedia,

@@ -35,7 +35,7 @@ use crate::record::{Operation, Records, RequestRecord};
 use crate::signature::{self, Payload};
 use crate::store::Store;
 use crate::stream::MissingStart;
-use crate::{control, get_media, get_media_for_fragment_list, list_fragments, put_media};
+use crate::{control, get_media, get_media_for_fragment_list, list_fragments, put_media, stream_tags};
 
 /// The name that requests are signed for.
 const SERVICE: &str = "kinesisvideo";
@@ -211,6 +211,9 @@ async fn dispatch(
         Operation::CreateStream => control::create_stream(context, &body),
         Operation::DescribeStream => control::describe_stream(context, &body),
         Operation::ListStreams => control::list_streams(context, &body),
+        Operation::TagStream => stream_tags::tag_stream(context, &body),
+        Operation::UntagStream => stream_tags::untag_stream(context, &body),
+        Operation::ListTagsForStream => stream_tags::list_tags_for_stream(context, &body),
         Operation::GetDataEndpoint => match fault {
             Some(Fault::DataEndpoint(ref url)) => Ok(json!({ "DataEndpoint": url })),
             _ => control::get_data_endpoint(context, &body, &signature::authority(&head)),

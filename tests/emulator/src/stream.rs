@@ -14,6 +14,7 @@ use crate::history::{Held, History};
 use crate::long::LongStream;
 use crate::number::FragmentNumber;
 use crate::store::{self, ACCOUNT, StreamSettings, StreamStatus};
+use crate::stream_tags::Tags;
 use crate::sync::lock;
 
 /// What GetMedia answers to a start behind a fragment that the stream does not hold: deleted, past its retention, or
@@ -62,6 +63,7 @@ pub(crate) struct Stream {
 
 struct State {
     status: StreamStatus,
+    tags: Tags,
     /// Whether the stream is deleted.
     closed: bool,
     history: History,
@@ -93,6 +95,7 @@ impl Stream {
         let created = settings.created.unwrap_or_else(store::now);
         let state = State {
             status: settings.status,
+            tags: Tags::new(),
             closed: false,
             history: History::default(),
             last_number: None,
@@ -280,6 +283,11 @@ impl Stream {
 
     pub fn status(&self) -> StreamStatus {
         lock(&self.state).status
+    }
+
+    /// Looks at the stream's tags, or changes them.
+    pub fn change_tags<T>(&self, change: impl FnOnce(&mut Tags) -> T) -> T {
+        change(&mut lock(&self.state).tags)
     }
 
     /// The stream is deleted, and all in it.

@@ -153,6 +153,28 @@ async fn a_deleted_stream_is_gone_and_its_readers_reach_their_end() {
 }
 
 #[tokio::test]
+async fn tags_that_no_client_would_send_are_refused() {
+    let emulator = Emulator::builder().start().unwrap();
+    emulator.create_stream("demo").unwrap();
+    let client = Client::new(&emulator);
+    for (path, member, refused) in [
+        ("/untagStream", "TagKeyList", json!([])),
+        ("/untagStream", "TagKeyList", json!(["place", 1])),
+        ("/untagStream", "TagKeyList", json!("place")),
+        ("/tagStream", "Tags", json!(null)),
+        ("/tagStream", "Tags", json!(["place"])),
+        ("/tagStream", "Tags", json!({ "place": 1 })),
+        ("/createStream", "Tags", json!({ "place": "x".repeat(257) })),
+    ] {
+        let mut request = json!({ "StreamName": if path == "/createStream" { "other" } else { "demo" } });
+        request[member] = refused;
+        assert_error(&client.call(path, &request).await, StatusCode::BAD_REQUEST, "InvalidArgumentException");
+    }
+    let listed = client.call("/listStreams", &json!({})).await.json();
+    assert_eq!(listed["StreamInfoList"].as_array().map(Vec::len), Some(1), "a refused stream is not made");
+}
+
+#[tokio::test]
 async fn a_data_endpoint_is_the_emulator_itself() {
     let emulator = Emulator::builder().start().unwrap();
     let arn = emulator.create_stream("demo").unwrap();

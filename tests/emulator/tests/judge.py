@@ -75,6 +75,34 @@ named = video.list_streams(StreamNameCondition=beginning)["StreamInfoList"]
 assert [stream["StreamName"] for stream in named] == ["made"], named
 print("streams are made, described and listed")
 
+tags = {"place": "front door", "Straße": "7", "empty": ""}
+tagged = video.create_stream(StreamName="tagged", Tags=tags)["StreamARN"]
+listed = video.list_tags_for_stream(StreamARN=tagged)
+assert (listed["Tags"], listed.get("NextToken")) == (tags, None), listed
+assert video.list_tags_for_stream(StreamName="made")["Tags"] == {}
+video.tag_stream(StreamName="tagged", Tags={"place": "back door", "camera": "1"})
+assert video.list_tags_for_stream(StreamName="tagged")["Tags"] == {**tags, "place": "back door", "camera": "1"}
+video.untag_stream(StreamARN=tagged, TagKeyList=["Straße", "empty", "missing"])
+assert video.list_tags_for_stream(StreamName="tagged")["Tags"] == {"place": "back door", "camera": "1"}
+many = {f"tag {number}": "" for number in range(48)}
+video.tag_stream(StreamARN=tagged, Tags=many)
+for call, name in ((video.tag_stream, "tagged"), (video.create_stream, "other")):
+    fresh = {**many, "one": "more", "camera": "2", "and": "another"} if name == "other" else {"one": "more"}
+    error_type = "TagsPerResourceExceededLimitException" if name == "tagged" else "InvalidArgumentException"
+    refused(error_type, 400, call, StreamName=name, Tags=fresh)
+assert video.list_tags_for_stream(StreamName="tagged")["Tags"] == {"place": "back door", "camera": "1", **many}
+video.tag_stream(StreamARN=tagged, Tags={"camera": "2"})
+refused("ResourceNotFoundException", 404, video.tag_stream, StreamName="missing", Tags=tags)
+refused("ResourceNotFoundException", 404, video.untag_stream, StreamName="missing", TagKeyList=["place"])
+refused("ResourceNotFoundException", 404, video.list_tags_for_stream, StreamName="missing")
+refused("InvalidArgumentException", 400, video.list_tags_for_stream)
+refused("InvalidArgumentException", 400, video.list_tags_for_stream, StreamName="made", NextToken="AAAA")
+refused("InvalidArgumentException", 400, video.tag_stream, StreamName="made", Tags={"aws:own": "1"})
+refused("InvalidArgumentException", 400, video.tag_stream, StreamName="made", Tags={"comma,": "1"})
+refused("InvalidArgumentException", 400, video.tag_stream, StreamName="made", Tags={})
+assert video.list_tags_for_stream(StreamName="made")["Tags"] == {}
+print("streams are tagged and untagged")
+
 assert video.get_data_endpoint(StreamName="demo", APIName="GET_MEDIA")["DataEndpoint"] == url
 assert video.get_data_endpoint(StreamARN=arn, APIName="PUT_MEDIA")["DataEndpoint"] == url
 find = video.get_data_endpoint
