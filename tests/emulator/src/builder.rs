@@ -4,8 +4,11 @@ use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
+use futures_util::future::join_all;
 use jiff::SignedDuration;
+use rustls::ServerConfig;
 use tempfile::NamedTempFile;
 use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
@@ -13,12 +16,13 @@ use tokio_rustls::TlsAcceptor;
 use crate::archive::ArchiveTags;
 use crate::credentials::Credentials;
 use crate::emulator::Emulator;
+use crate::endpoints::Endpoints;
 use crate::error::Error;
 use crate::fault::Faults;
 use crate::keys::KeyRing;
 use crate::limits::{Limits, Usage};
 use crate::record::Records;
-use crate::server::{self, Context};
+use crate::server::{self, Context, Listener};
 use crate::store::Store;
 use crate::stream::MissingStart;
 use crate::tls;
@@ -27,6 +31,7 @@ use crate::tls;
 #[derive(Clone, Debug)]
 pub struct Builder {
     address: SocketAddr,
+    put_media_address: Option<SocketAddr>,
     region: String,
     credentials: Credentials,
     tls: bool,
@@ -46,6 +51,7 @@ impl Default for Builder {
     fn default() -> Self {
         Self {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            put_media_address: None,
             region: "us-west-2".to_owned(),
             credentials: Credentials::default(),
             tls: false,
@@ -70,6 +76,12 @@ impl Builder {
         self
     }
 
+    /// Where to listen for PutMedia where HTTP/2 is offered; a free port of the same address else.
+    pub fn listen_for_put_media(mut self, address: SocketAddr) -> Self {
+        self.put_media_address = Some(address);
+        self
+    }
+
     /// The region that requests must be signed for; us-west-2 else.
     pub fn region(mut self, region: impl Into<String>) -> Self {
         self.region = region.into();
@@ -89,7 +101,7 @@ impl Builder {
         self
     }
 
-    /// Whether to speak TLS, with HTTP/2 and HTTP/1.1 offered.
+    /// Whether to speak TLS, with HTTP/2 and HTTP/1.1 offered, but at PutMedia's data endpoint HTTP/1.1 alone.
     pub fn tls(mut self, tls: bool) -> Self {
         self.tls = tls;
         self
@@ -159,12 +171,16 @@ impl Builder {
 
     /// Starts it on a thread of its own.
     pub fn start(self) -> Result<Emulator, Error> {
-        let listener = TcpListener::bind(self.address).map_err(Error::io(format!("listening on {}", self.address)))?;
-        listener.set_nonblocking(true).map_err(Error::io("preparing the socket"))?;
-        let address = listener.local_addr().map_err(Error::io("reading the socket's address"))?;
+        let (socket, address) = bind(self.address)?;
         let identity = self.tls.then(|| tls::identity(self.http2)).transpose()?;
         let ca = identity.as_ref().map(|identity| Ca::new(&identity.ca_pem)).transpose()?;
-        let acceptor = identity.map(|identity| TlsAcceptor::from(identity.config));
+        let mut sockets = vec![(socket, identity.as_ref().map(|identity| Arc::clone(&identity.config)))];
+        let mut put_media = address;
+        if let Some(http1) = identity.and_then(|identity| identity.http1) {
+            let (socket, address) = bind(self.put_media_address.unwrap_or(SocketAddr::new(address.ip(), 0)))?;
+            sockets.push((socket, Some(http1)));
+            put_media = address;
+        }
         let context = Arc::new(Context {
             region: self.region,
             keys: Arc::new(KeyRing::new(self.credentials)),
@@ -177,8 +193,8 @@ impl Builder {
             usage: Usage::new(self.limits),
             clock_ahead: self.clock_ahead,
             streams_a_connection: self.streams_a_connection,
-            address,
-            tls: self.tls,
+            endpoints: Endpoints { address, put_media, tls: self.tls },
+            connections: AtomicU64::new(1),
             store: Store::default(),
             faults: Faults::default(),
             records: Records::default(),
@@ -188,19 +204,24 @@ impl Builder {
             .enable_all()
             .build()
             .map_err(Error::io("starting the runtime"))?;
-        let listener = {
+        let listeners = {
             let _inside = runtime.enter();
-            tokio::net::TcpListener::from_std(listener).map_err(Error::io("preparing the socket"))?
+            let listener = |(socket, tls): (TcpListener, Option<Arc<ServerConfig>>)| {
+                let socket = tokio::net::TcpListener::from_std(socket).map_err(Error::io("preparing the socket"))?;
+                Ok(Listener { socket, tls: tls.map(TlsAcceptor::from) })
+            };
+            sockets.into_iter().map(listener).collect::<Result<Vec<_>, Error>>()?
         };
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel::<()>();
-        let serving = server::serve(Arc::clone(&context), listener, acceptor);
+        let serving = join_all(listeners.into_iter().map(|listener| server::serve(Arc::clone(&context), listener)));
+        let serving = Box::pin(serving);
         let thread = std::thread::Builder::new()
             .name("kvs-emulator".to_owned())
             .spawn(move || {
                 runtime.block_on(async {
                     tokio::select! {
-                        () = serving => {}
+                        _ = serving => {}
                         _ = stopped => {}
                     }
                 });
@@ -209,6 +230,14 @@ impl Builder {
             .map_err(Error::io("starting the emulator's thread"))?;
         Ok(Emulator::running(context, ca, handle, stop, thread))
     }
+}
+
+/// A socket that listens, and its address.
+fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
+    let socket = TcpListener::bind(address).map_err(Error::io(format!("listening on {address}")))?;
+    socket.set_nonblocking(true).map_err(Error::io("preparing the socket"))?;
+    let address = socket.local_addr().map_err(Error::io("reading the socket's address"))?;
+    Ok((socket, address))
 }
 
 /// The certificate that clients must trust.

@@ -101,7 +101,9 @@ pub(crate) fn get_data_endpoint(context: &Context, body: &Value, authority: &str
         return Err(ServiceError::invalid_argument(format!("{name} is no APIName.")));
     }
     find_active_stream(context, body)?;
-    Ok(json!({ "DataEndpoint": context.endpoint(authority) }))
+    let endpoints = &context.endpoints;
+    let url = if name == "PUT_MEDIA" { endpoints.put_media_url(authority) } else { endpoints.url(authority) };
+    Ok(json!({ "DataEndpoint": url }))
 }
 
 /// The stream that a request names by `StreamName` or `StreamARN`, but not by both.

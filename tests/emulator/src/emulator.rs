@@ -50,14 +50,19 @@ impl Emulator {
         Self { context, ca, runtime, stop: Some(stop), thread: Some(thread) }
     }
 
-    /// The URL of the control plane and of every data endpoint.
+    /// The URL of the control plane and of every data endpoint but PutMedia's.
     pub fn url(&self) -> String {
-        self.context.endpoint("")
+        self.context.endpoints.url("")
+    }
+
+    /// The URL of PutMedia's data endpoint: the same, unless HTTP/2 is offered there, which producers cannot use.
+    pub fn put_media_url(&self) -> String {
+        self.context.endpoints.put_media_url("")
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.context.address
+        self.context.endpoints.address
     }
 
     /// The region that requests must be signed for.

@@ -16,6 +16,7 @@ mod credentials;
 mod cut;
 mod document;
 mod emulator;
+mod endpoints;
 mod error;
 mod fault;
 mod flush;

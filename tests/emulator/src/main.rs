@@ -56,6 +56,10 @@ struct Arguments {
     #[arg(long)]
     tls: bool,
 
+    /// Where to listen under TLS for PutMedia, which producers send over HTTP/1.1 alone; a free port else.
+    #[arg(long, value_name = "ADDRESS", requires = "tls")]
+    put_media_listen: Option<SocketAddr>,
+
     /// Where to write the certificate that clients must trust.
     #[arg(long, value_name = "FILE", requires = "tls")]
     tls_ca_file: Option<PathBuf>,
@@ -100,6 +104,9 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         .credentials(&arguments.access_key, &arguments.secret_key)
         .tls(arguments.tls)
         .end_at_head(arguments.end_at_head);
+    if let Some(address) = arguments.put_media_listen {
+        builder = builder.listen_for_put_media(address);
+    }
     if let Some(token) = &arguments.session_token {
         builder = builder.session_token(token);
     }
@@ -160,7 +167,8 @@ fn bytes(text: &str) -> Result<u64, String> {
     number.filter(|bytes| *bytes > 0).ok_or_else(|| "a number of bytes is wanted, such as 25MB".to_owned())
 }
 
-/// Says where it listens, and what reads the first stream, if there is one. Keys that are not the demonstration's are not shown.
+/// Says where it listens, what reads the first stream, if there is one, and where producers are pointed to, if elsewhere. Keys
+/// that are not the demonstration's are not shown.
 fn announce(emulator: &Emulator, arguments: &Arguments, stream: Option<&str>) -> std::io::Result<()> {
     let (url, region) = (emulator.url(), emulator.region());
     let mut lines = format!("listening on {url}\n");
@@ -175,6 +183,10 @@ fn announce(emulator: &Emulator, arguments: &Arguments, stream: Option<&str>) ->
         lines += &format!(
             "kvssrc stream={stream} start-selector={selector} endpoint-url={url} aws-region={region} {keys}\n"
         );
+    }
+    let producers = emulator.put_media_url();
+    if producers != url {
+        lines += &format!("producers without HTTP/2 at {producers}\n");
     }
     // In one piece: who reads the first line and closes the pipe does not end the program.
     let mut out = std::io::stdout().lock();

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -26,6 +25,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::archive::ArchiveTags;
 use crate::body::Body;
+use crate::endpoints::Endpoints;
 use crate::error::ServiceError;
 use crate::fault::{Fault, Faults};
 use crate::flush::{Flushes, Flushing};
@@ -67,8 +67,8 @@ pub(crate) struct Context {
     pub usage: Usage,
     pub clock_ahead: SignedDuration,
     pub streams_a_connection: Option<u32>,
-    pub address: SocketAddr,
-    pub tls: bool,
+    pub endpoints: Endpoints,
+    pub connections: AtomicU64,
     pub store: Store,
     pub faults: Faults,
     pub records: Records,
@@ -81,15 +81,6 @@ impl Context {
     fn now(&self) -> Timestamp {
         Timestamp::now() + self.clock_ahead
     }
-
-    /// The emulator's URL as a client that reached it by `authority` can use it.
-    pub fn endpoint(&self, authority: &str) -> String {
-        let scheme = if self.tls { "https" } else { "http" };
-        if self.address.ip().is_unspecified() && !authority.is_empty() {
-            return format!("{scheme}://{authority}");
-        }
-        format!("{scheme}://{}", self.address)
-    }
 }
 
 /// The connection that a request came over.
@@ -98,9 +89,14 @@ struct Connection {
     flushes: Flushes,
 }
 
+/// A socket that connections come to, and what they speak.
+pub(crate) struct Listener {
+    pub socket: TcpListener,
+    pub tls: Option<TlsAcceptor>,
+}
+
 /// Accepts connections for ever.
-pub(crate) async fn serve(context: Arc<Context>, listener: TcpListener, tls: Option<TlsAcceptor>) {
-    let connections = AtomicU64::new(1);
+pub(crate) async fn serve(context: Arc<Context>, Listener { socket: listener, tls }: Listener) {
     loop {
         let socket = match listener.accept().await {
             Ok((socket, _)) => socket,
@@ -110,7 +106,7 @@ pub(crate) async fn serve(context: Arc<Context>, listener: TcpListener, tls: Opt
                 continue;
             }
         };
-        let number = connections.fetch_add(1, Ordering::Relaxed);
+        let number = context.connections.fetch_add(1, Ordering::Relaxed);
         tokio::spawn(connection(Arc::clone(&context), socket, tls.clone(), number));
     }
 }

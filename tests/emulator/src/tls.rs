@@ -12,6 +12,8 @@ use crate::error::Error;
 /// What a TLS server needs, and what its clients must trust.
 pub(crate) struct Identity {
     pub config: Arc<ServerConfig>,
+    /// The same with HTTP/1.1 alone, where the other offers HTTP/2.
+    pub http1: Option<Arc<ServerConfig>>,
     /// The authority's certificate in PEM.
     pub ca_pem: String,
 }
@@ -35,6 +37,10 @@ pub(crate) fn identity(http2: bool) -> Result<Identity, Error> {
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_single_cert(vec![certificate.der().clone()], key)?;
-    config.alpn_protocols = http2.then(|| b"h2".to_vec()).into_iter().chain([b"http/1.1".to_vec()]).collect();
-    Ok(Identity { config: Arc::new(config), ca_pem })
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let http1 = http2.then(|| Arc::new(config.clone()));
+    if http2 {
+        config.alpn_protocols.insert(0, b"h2".to_vec());
+    }
+    Ok(Identity { config: Arc::new(config), http1, ca_pem })
 }

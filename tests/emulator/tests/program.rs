@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
-use client::{Client, read_until};
+use client::{Answer, Client, Signed, full, read_until};
 use hyper::StatusCode;
 use kvs_emulator::media::Cluster;
 use kvs_emulator::{DEMO_ACCESS_KEY, DEMO_SECRET_KEY};
@@ -22,9 +22,12 @@ struct Program {
 
 impl Program {
     fn start(arguments: &[&str]) -> Self {
+        Self::start_at("127.0.0.1:0", arguments)
+    }
+
+    fn start_at(address: &str, arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kvs-emulator"));
-        let mut child =
-            command.args(["--listen", "127.0.0.1:0"]).args(arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = command.args(["--listen", address]).args(arguments).stdout(Stdio::piped()).spawn().unwrap();
         let mut output = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         output.read_line(&mut line).unwrap();
@@ -158,6 +161,38 @@ async fn it_speaks_tls_with_keys_of_its_own() {
 }
 
 #[tokio::test]
+async fn who_reaches_it_by_any_name_is_pointed_to_that_name() {
+    let program = Program::start_at("0.0.0.0:0", &["--stream", "demo"]);
+    let port = program.url.strip_prefix("http://0.0.0.0:").unwrap();
+    let client = Client { address: format!("127.0.0.1:{port}"), ..program.client() };
+    let body = json!({ "StreamName": "demo", "APIName": "GET_MEDIA" }).to_string();
+    // Some producers name their port in no header.
+    for (host, wanted) in [
+        (format!("127.0.0.1:{port}"), format!("http://127.0.0.1:{port}")),
+        ("127.0.0.1".to_owned(), format!("http://127.0.0.1:{port}")),
+        ("localhost".to_owned(), format!("http://localhost:{port}")),
+        ("localhost:9000".to_owned(), "http://localhost:9000".to_owned()),
+        ("[::1]".to_owned(), format!("http://[::1]:{port}")),
+    ] {
+        let headers = [("host", host.as_str())];
+        let signed = Signed::Bytes(body.as_bytes());
+        let request = client.request("/getDataEndpoint", &headers, signed, full(body.clone()));
+        let answer = Answer::read(client.send(request).await).await;
+        assert_eq!(answer.json(), json!({ "DataEndpoint": wanted }), "{host}");
+    }
+}
+
+#[tokio::test]
+async fn it_says_where_producers_find_it_under_tls() {
+    let mut program = Program::start(&["--stream", "demo", "--tls", "--put-media-listen", "127.0.0.1:0"]);
+    assert!(program.line().starts_with("kvssrc stream=demo "));
+    let producers = program.line();
+    let address = producers.strip_prefix("producers without HTTP/2 at https://127.0.0.1:");
+    assert!(address.is_some_and(|port| port.parse::<u16>().is_ok()), "{producers}");
+    assert!(!program.url.ends_with(address.unwrap()));
+}
+
+#[tokio::test]
 async fn without_streams_it_waits_for_them() {
     let program = Program::start(&[]);
     let made = program.client().call("/createStream", &json!({ "StreamName": "door" })).await;
@@ -232,6 +267,7 @@ fn it_says_what_is_wrong_with_its_arguments() {
         (vec!["--long-stream", "demo"], "NAME=FILE"),
         (vec!["--long-stream", "demo=/nowhere.mkv"], "/nowhere.mkv"),
         (vec!["--stream", "demo", "--tls-ca-file", "ca.pem"], "--tls"),
+        (vec!["--stream", "demo", "--put-media-listen", "127.0.0.1:0"], "--tls"),
     ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kvs-emulator"));
         let output = command.args(&arguments).output().unwrap();

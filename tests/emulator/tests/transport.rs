@@ -21,6 +21,10 @@ async fn round_trip(tls: bool, http2: bool) {
     assert_eq!((endpoint.status, endpoint.version), (StatusCode::OK, version));
     assert_eq!(endpoint.json()["DataEndpoint"], emulator.url());
 
+    let producer = client.call("/getDataEndpoint", &json!({ "StreamName": "demo", "APIName": "PUT_MEDIA" })).await;
+    assert_eq!(producer.json()["DataEndpoint"], emulator.put_media_url());
+    assert_eq!(emulator.put_media_url() == emulator.url(), !tls);
+
     let headers = [
         ("x-amzn-stream-name", "demo"),
         ("x-amzn-fragment-timecode-type", "RELATIVE"),
@@ -42,7 +46,8 @@ async fn round_trip(tls: bool, http2: bool) {
 
     let requests = emulator.requests();
     let operations: Vec<Operation> = requests.iter().map(|request| request.operation).collect();
-    assert_eq!(operations, [Operation::GetDataEndpoint, Operation::PutMedia, Operation::GetMedia]);
+    let endpoint = Operation::GetDataEndpoint;
+    assert_eq!(operations, [endpoint, endpoint, Operation::PutMedia, Operation::GetMedia]);
     assert!(requests.iter().all(|request| request.http_version == version));
     assert!(requests.windows(2).all(|pair| pair[0].connection != pair[1].connection));
 
@@ -75,6 +80,22 @@ async fn a_large_body_arrives_whole_over_each() {
         let selector = json!({ "StreamName": "demo", "StartSelector": { "StartSelectorType": "NOW" } });
         assert!(client.call("/getMedia", &selector).await.body == body);
     }
+}
+
+#[test]
+fn where_http1_is_all_there_is_producers_have_no_address_of_their_own() {
+    let emulator = Emulator::builder().tls(true).http2(false).start().unwrap();
+    assert_eq!(emulator.put_media_url(), emulator.url());
+}
+
+#[test]
+fn producers_are_waited_for_where_it_is_asked_for() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = Emulator::builder().tls(true).listen_for_put_media(free.local_addr().unwrap()).start();
+    assert!(taken.is_err(), "another socket listens there");
+    let address = "127.0.0.1:0".parse().unwrap();
+    let emulator = Emulator::builder().tls(true).listen_for_put_media(address).start().unwrap();
+    assert_ne!(emulator.put_media_url(), emulator.url());
 }
 
 #[test]
