@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use aws_credential_types::Credentials as Signer;
-use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::http_request::{SessionTokenMode, SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, StatusCode};
@@ -23,8 +23,23 @@ const ALLOWED_SKEW_MINUTES: i64 = 5;
 pub(crate) enum Payload<'a> {
     /// A body that is all there: the signature covers its hash.
     Whole(&'a [u8]),
-    /// A body that is still coming: `UNSIGNED-PAYLOAD`, unless the request names a hash.
+    /// A body that is still coming: what the request names, else `UNSIGNED-PAYLOAD` or, as producer-c has it, the hash of
+    /// an empty body.
     Streaming,
+}
+
+impl<'a> Payload<'a> {
+    /// What the signature may cover.
+    fn forms(self, headers: &HeaderMap) -> Vec<SignableBody<'a>> {
+        match self {
+            Self::Whole(body) => vec![SignableBody::Bytes(body)],
+            Self::Streaming => match text(headers, "x-amz-content-sha256") {
+                None => vec![SignableBody::UnsignedPayload, SignableBody::Bytes(b"")],
+                Some("UNSIGNED-PAYLOAD") => vec![SignableBody::UnsignedPayload],
+                Some(hash) => vec![SignableBody::Precomputed(hash.to_owned())],
+            },
+        }
+    }
 }
 
 /// The access key id that a request says it was signed with.
@@ -56,9 +71,11 @@ pub(crate) fn verify(
         .timestamp();
     authorization.check_scope(service, region, date)?;
     check_clock(signed_at, now)?;
-    let expected = recompute(&credentials, service, region, head, &authorization, signed_at, payload)?;
-    if same(&expected, authorization.signature) {
-        return Ok(());
+    for body in payload.forms(&head.headers) {
+        let expected = recompute(&credentials, service, region, head, &authorization, signed_at, body)?;
+        if same(&expected, authorization.signature) {
+            return Ok(());
+        }
     }
     Err(invalid(
         "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access \
@@ -152,13 +169,17 @@ fn recompute(
     head: &Parts,
     authorization: &Authorization<'_>,
     signed_at: Timestamp,
-    payload: Payload<'_>,
+    body: SignableBody<'_>,
 ) -> Result<String, ServiceError> {
     let unusable = |_| incomplete("The request cannot be brought into its canonical form.");
     let token = credentials.session_token.clone();
     let identity = Signer::new(&credentials.access_key, &credentials.secret_key, token, None, "kvs-emulator").into();
     let mut settings = SigningSettings::default();
     settings.excluded_headers = None;
+    // The token has been compared already, so that it need not be signed: producer-c leaves it out.
+    if !authorization.signed_headers.contains(&"x-amz-security-token") {
+        settings.session_token_mode = SessionTokenMode::Exclude;
+    }
     let parameters = v4::SigningParams::builder()
         .identity(&identity)
         .region(region)
@@ -173,13 +194,6 @@ fn recompute(
         let values = head.headers.get_all(*name).into_iter().filter_map(|value| value.to_str().ok());
         values.map(|value| (*name, value)).collect::<Vec<_>>()
     });
-    let body = match payload {
-        Payload::Whole(body) => SignableBody::Bytes(body),
-        Payload::Streaming => match text(&head.headers, "x-amz-content-sha256") {
-            None | Some("UNSIGNED-PAYLOAD") => SignableBody::UnsignedPayload,
-            Some(hash) => SignableBody::Precomputed(hash.to_owned()),
-        },
-    };
     let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
     let uri = format!("http://{authority}{path}");
     let request = SignableRequest::new(head.method.as_str(), uri, headers, body).map_err(unusable)?;

@@ -1,13 +1,15 @@
-//! The emulator judged by boto3, a client that nobody here wrote.
+//! The emulator judged by boto3 and botocore's signer, which nobody here wrote.
 //!
 //! Python comes from `KVS_PYTHON`, else from the virtual environment `target/venv`, which is made where it is missing.
 
 mod client;
 mod media;
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use client::capture;
 use kvs_emulator::{Emulator, Limits, LongStream};
@@ -45,7 +47,7 @@ fn run(command: &mut Command) -> String {
 }
 
 /// Runs a script of this folder against an emulator; answers the last line that it printed.
-fn script(name: &str, emulator: &Emulator, arguments: &[&Path]) -> String {
+fn script(name: &str, emulator: &Emulator, arguments: &[impl AsRef<OsStr>]) -> String {
     let mut command = Command::new(python());
     // Nothing of this machine's own configuration may help or hinder.
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("AWS_")) {
@@ -67,7 +69,7 @@ fn judge(tls: bool) {
     let emulator = Emulator::builder().region("eu-west-1").tls(tls).end_at_head(true).start().unwrap();
     emulator.import_bytes("demo", bytes).unwrap();
     let authority = emulator.ca_file().unwrap_or(Path::new(""));
-    assert_eq!(script("judge.py", &emulator, &[&file, authority]), "media is put and read back");
+    assert_eq!(script("judge.py", &emulator, &[&*file, authority]), "media is put and read back");
 }
 
 #[test]
@@ -85,5 +87,31 @@ fn boto3_within_limits() {
     let emulator = Emulator::builder().limits(Limits::default()).start().unwrap();
     let recording = [media::header(), media::cluster(0, 50).bytes()].concat();
     emulator.put_long_stream("demo", LongStream::new(recording).unwrap()).unwrap();
-    assert_eq!(script("judge_limits.py", &emulator, &[]), "connections are limited");
+    assert_eq!(script("judge_limits.py", &emulator, &[""; 0]), "connections are limited");
+}
+
+/// A producer that signs as producer-c does, over a socket of its own.
+fn judge_producer(tls: bool) {
+    let folder = tempfile::tempdir().unwrap();
+    let body = folder.path().join("body.mkv");
+    let media = [media::header(), media::cluster(0, 25).bytes(), media::cluster(1000, 25).bytes()].concat();
+    std::fs::write(&body, media).unwrap();
+    let emulator = Emulator::builder().region("eu-west-1").tls(tls).start().unwrap();
+    emulator.create_stream("demo").unwrap();
+    let authority = emulator.ca_file().unwrap_or(Path::new(""));
+    let keys = emulator.issue(Duration::from_secs(3600));
+    let temporary = [keys.access_key, keys.secret_key, keys.session_token];
+    let arguments = [body.as_os_str(), authority.as_os_str()].into_iter().chain(temporary.iter().map(OsStr::new));
+    let said = script("judge_producer.py", &emulator, &arguments.collect::<Vec<_>>());
+    assert_eq!(said, "calls with a body of their own sign it");
+}
+
+#[test]
+fn a_producer_in_the_clear() {
+    judge_producer(false);
+}
+
+#[test]
+fn a_producer_under_tls() {
+    judge_producer(true);
 }
