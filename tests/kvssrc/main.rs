@@ -25,6 +25,7 @@ mod logs;
 mod loss;
 mod places;
 mod play;
+mod producers;
 mod progress;
 mod queries;
 mod range;
