@@ -270,6 +270,10 @@ fn it_says_what_is_wrong_with_its_arguments() {
         (vec!["--stream", "demo", "--put-media-listen", "127.0.0.1:0"], "--tls"),
     ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kvs-emulator"));
+        if !arguments.contains(&"--listen") {
+            // What is wrong must be told, and not that somebody listens at the default port.
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
         let output = command.args(&arguments).output().unwrap();
         assert!(!output.status.success());
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
