@@ -30,7 +30,10 @@ pub(crate) fn identity(http2: bool) -> Result<Identity, Error> {
 
     let key = KeyPair::generate()?;
     let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
-    let certificate = CertificateParams::new(names)?.signed_by(&key, &issuer)?;
+    let mut certificate = CertificateParams::new(names)?;
+    // RFC 5280 section 4.2.1.1 has it in all that an authority signs, and OpenSSL's strict check asks for it.
+    certificate.use_authority_key_identifier_extension = true;
+    let certificate = certificate.signed_by(&key, &issuer)?;
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
 
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))

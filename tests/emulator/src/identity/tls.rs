@@ -63,7 +63,10 @@ impl Authority {
     fn certify(&self, names: &[&str]) -> Result<(rcgen::Certificate, KeyPair), Error> {
         let key = KeyPair::generate()?;
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        Ok((CertificateParams::new(names)?.signed_by(&key, &self.issuer)?, key))
+        let mut certificate = CertificateParams::new(names)?;
+        // RFC 5280 section 4.2.1.1 has it in all that an authority signs, and OpenSSL's strict check asks for it.
+        certificate.use_authority_key_identifier_extension = true;
+        Ok((certificate.signed_by(&key, &self.issuer)?, key))
     }
 }
 
