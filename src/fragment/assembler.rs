@@ -163,7 +163,8 @@ enum State {
     /// Its cluster has not begun.
     #[default]
     Head,
-    /// Its cluster has: `anchor` is that cluster's time, `cluster` that of the cluster at hand, both in ns.
+    /// Its cluster has: `anchor` is that cluster's time, or where it were on the clock of the cluster at hand, whose time is
+    /// `cluster`, both in ns.
     Open {
         number: Option<FragmentNumber>,
         producer_timestamp: Option<UnixTime>,
@@ -307,7 +308,11 @@ impl Assembler {
     fn push_cluster(&mut self, timestamp: u64, offset: u64) -> Result<Option<Event>, Error> {
         let time = ticks(timestamp, self.info.timestamp_scale);
         match &mut self.state {
-            State::Open { cluster, number: Some(_), .. } if self.tracks.is_none() => {
+            State::Open { cluster, anchor, producer_timestamp, number: Some(_), .. } if self.tracks.is_none() => {
+                // A saved stream in which time has jumped within the fragment.
+                if let (Some(begin), Some(now)) = (*producer_timestamp, self.tags.producer_timestamp.take()) {
+                    *anchor = time.saturating_sub(now.nanoseconds().saturating_sub(begin.nanoseconds()));
+                }
                 *cluster = time;
                 return Ok(None);
             }

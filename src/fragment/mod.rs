@@ -33,6 +33,7 @@ pub use range::{Clock, Range};
 pub use selection::Selection;
 pub use snap::Snap;
 pub use splitter::{Piece, Splitter, Stored};
+pub use tags::Written;
 pub use tail::Tail;
 pub use timeline::{Placement, Timeline};
 pub use trick::{Steps, Thinning, Trick};

@@ -42,6 +42,15 @@ impl UnixTime {
         (self.0 / NANOSECONDS, u32::try_from(self.0 % NANOSECONDS).unwrap_or(0))
     }
 
+    /// Seconds since 1970 as decimal text, as the service writes them: with three decimals, or as many as are needed.
+    pub fn to_decimal(self) -> String {
+        let (seconds, nanoseconds) = self.seconds_and_nanoseconds();
+        let mut text = format!("{seconds}.{nanoseconds:09}");
+        let unneeded = text.bytes().rev().take(6).take_while(|digit| *digit == b'0').count();
+        text.truncate(text.len().saturating_sub(unneeded));
+        text
+    }
+
     /// Seconds since 1970 as decimal text, as the service writes them in its tags. Digits past the ninth decimal are
     /// dropped; no floating point is involved, so that the last digit is exact.
     pub fn from_decimal(text: &str) -> Option<Self> {
@@ -93,6 +102,21 @@ mod tests {
         assert_eq!(UnixTime::from_decimal("0.1234567899").unwrap().nanoseconds(), 123_456_789);
         for wrong in ["", ".", "-1", "1e9", "1.2.3", "99999999999999999999", "9300000000", "1,5"] {
             assert_eq!(UnixTime::from_decimal(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn decimal_text_reads_back() {
+        for (nanoseconds, text) in [
+            (1_487_367_204_123_000_000, "1487367204.123"),
+            (5_000_000_000, "5.000"),
+            (5_120_000_000, "5.120"),
+            (1_000_000_010, "1.00000001"),
+            (i64::MAX, "9223372036.854775807"),
+        ] {
+            let time = UnixTime::from_nanoseconds(nanoseconds).unwrap();
+            assert_eq!(time.to_decimal(), text);
+            assert_eq!(UnixTime::from_decimal(text), Some(time));
         }
     }
 

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use gst::prelude::*;
+
 use super::control::{Control, Time};
 use super::error::{Error, Stop};
 use super::reading::{Reading, Step};
 use super::streams::Streams;
 use super::{KvsDemux, imp};
-use crate::output::TrackCaps;
+use crate::fragment::FragmentEnd;
+use crate::output::{Announcement, TrackCaps};
 
 /// Events that are kept until there are pads, at most: those of a fragment or two.
 const MAX_HELD: usize = 64;
@@ -17,6 +20,8 @@ pub struct Demuxer {
     control: Arc<Control>,
     reading: Reading,
     streams: Streams,
+    /// What is told of fragments of which upstream does not tell.
+    announcement: Announcement,
     /// Upstream's stream id, once it has told.
     id: Option<String>,
     /// A segment of upstream, or one of its own, holds.
@@ -32,6 +37,7 @@ impl Demuxer {
             control,
             reading: Reading::new(false, drops_duplicates),
             streams: Streams::new(own, claim),
+            announcement: Announcement::new(None),
             id: None,
             in_segment: false,
             held: Vec::new(),
@@ -47,6 +53,8 @@ impl Demuxer {
         if self.id != id {
             self.id = id;
             self.reading = self.reading.renewed(self.reading.is_timed_by_upstream());
+            self.announcement = Announcement::new(None);
+            self.streams.set_fragment_tags(None);
         }
     }
 
@@ -102,9 +110,9 @@ impl Demuxer {
     /// Nothing has.
     pub fn end(&mut self, element: &KvsDemux, event: &gst::Event) -> Result<(), Stop> {
         let mut steps = Vec::new();
-        self.reading.release(&mut steps);
+        let cut = self.reading.finish(&mut steps);
         self.follow(element, steps)?;
-        if let Some(loss) = self.reading.finish() {
+        if let Err(loss) = cut {
             loss.warn(element);
         }
         if self.streams.is_empty() {
@@ -145,6 +153,9 @@ impl Demuxer {
                         fragment.number.as_ref().map_or("without number", |number| number.as_str()),
                         fragment.start()
                     );
+                    if !opening.is_told {
+                        self.announcement.begin(fragment);
+                    }
                     let had_pads = !self.streams.is_empty();
                     self.streams.begin_fragment(element, &self.control, &opening)?;
                     if !had_pads {
@@ -162,12 +173,28 @@ impl Demuxer {
                         arrival.timed.pts
                     );
                     self.control.moved_to(arrival.timed.pts);
+                    if self.announcement.is_fresh()
+                        && let Some(tags) = self.announcement.first_frame(&arrival.timed)
+                    {
+                        self.streams.set_fragment_tags(Some(tags));
+                    }
+                    self.announcement.count(arrival.timed.track, arrival.timed.block.frame_count());
                     self.streams.block(&arrival)?;
                 }
                 Step::Dropped(dropped) => gst::info!(imp::CAT, obj = element, "{dropped}"),
+                Step::End(end) => self.end_fragment(element, &end),
             }
         }
         Ok(())
+    }
+
+    /// A fragment is whole, of which upstream does not tell.
+    fn end_fragment(&mut self, element: &KvsDemux, end: &FragmentEnd) {
+        if let Some(structure) = self.announcement.end(end) {
+            self.pass(gst::event::CustomDownstream::new(structure.clone()));
+            // Fails only where nobody has a bus to listen to.
+            let _ = element.post_message(gst::message::Element::builder(structure).src(element).build());
+        }
     }
 
     fn begin_segment_as(&mut self, timed: bool, segment: gst::Event) {

@@ -19,6 +19,9 @@ glib::wrapper! {
     /// `kvsdemux` takes what `kvssrc` makes and what GetMedia answers. Behind `kvssrc`, its frames are those that
     /// `kvssrc` would push as the only track: the same bytes, times, flags and metas. Players plug it by themselves.
     ///
+    /// Of a body in a file, and of a file of what `kvssrc` made, it tells the fragments as `kvssrc` does: by metas, by
+    /// `kvs-fragment` on each pad and on the bus, and by tags.
+    ///
     /// Record picture and sound of a camera:
     ///
     /// ```text

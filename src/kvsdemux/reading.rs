@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::error::{Error, Loss};
-use crate::fragment::{self, Dropped, Fragment, FrameReader, Output, Range, TimedBlock};
-use crate::output::{self, Item, Queue};
+use crate::fragment::{self, Dropped, Fragment, FragmentEnd, FrameReader, Output, Range, TimedBlock};
+use crate::output::{self, FragmentMeta, Item, Queue};
 
 /// Where the reader's own times begin where upstream's are followed, in ns: of its own only the distances count, and the
 /// first block need not be the one captured first.
@@ -21,6 +21,8 @@ pub enum Step {
     Block(Arrival),
     /// Frames that came before under another fragment number were left out.
     Dropped(Dropped),
+    /// A fragment is whole, of which upstream does not tell.
+    End(FragmentEnd),
 }
 
 /// A fragment begins.
@@ -29,6 +31,8 @@ pub struct Opening {
     pub fragment: Arc<Fragment>,
     /// Of the buffer that its cluster began in.
     metas: Option<Metas>,
+    /// Upstream tells of it, by metas and events.
+    pub is_told: bool,
 }
 
 /// A block in stream time.
@@ -74,6 +78,8 @@ struct Following {
     capture_shift: Option<i64>,
     /// The next block does not follow from the one before.
     discont: bool,
+    /// Upstream tells of the fragment at hand.
+    is_told: bool,
 }
 
 impl Reading {
@@ -95,14 +101,6 @@ impl Reading {
     /// One that begins anew, with the same properties.
     pub fn renewed(&self, timed_by_upstream: bool) -> Self {
         Self::new(timed_by_upstream, self.drops_duplicates)
-    }
-
-    /// Nothing more comes: what was held back until now.
-    pub fn release(&mut self, steps: &mut Vec<Step>) {
-        self.frames.release();
-        while let Some(output) = self.frames.ready() {
-            self.take(output, steps);
-        }
     }
 
     /// Whether upstream's buffers have the times.
@@ -143,18 +141,37 @@ impl Reading {
         }
         let first = steps.len();
         let result = self.drain(steps);
-        if let (Times::Upstream(following), Some(steps)) = (&mut self.times, steps.get_mut(first..)) {
-            following.place(&buffer, steps);
+        if let (Times::Upstream(following), Some(new)) = (&mut self.times, steps.get_mut(first..)) {
+            following.place(&buffer, new);
+            if following.is_told {
+                steps.retain(|step| !matches!(step, Step::End(_)));
+            }
         }
         result
     }
 
-    /// Whether a stream that ends here ends between two elements.
-    pub fn finish(&self) -> Option<Loss> {
-        match self.frames.finish() {
-            Err(fragment::Error::Matroska(error)) => Some(Loss::Cut(error)),
-            _ => None,
+    /// Nothing more comes: what was held back until now, and, if the stream ends between two elements, the end of the fragment
+    /// at hand.
+    ///
+    /// # Errors
+    ///
+    /// It ended inside an element.
+    pub fn finish(&mut self, steps: &mut Vec<Step>) -> Result<(), Loss> {
+        let cut = match self.frames.finish() {
+            Err(fragment::Error::Matroska(error)) => Err(Loss::Cut(error)),
+            _ => {
+                self.frames.end_fragment();
+                Ok(())
+            }
+        };
+        self.frames.release();
+        while let Some(output) = self.frames.ready() {
+            self.take(output, steps);
         }
+        if matches!(&self.times, Times::Upstream(following) if following.is_told) {
+            steps.retain(|step| !matches!(step, Step::End(_)));
+        }
+        cut
     }
 
     fn drain(&mut self, steps: &mut Vec<Step>) -> Result<(), Error> {
@@ -168,18 +185,19 @@ impl Reading {
         match output {
             Output::Start(fragment) => {
                 self.headed = true;
-                steps.push(Step::Fragment(Opening { fragment, metas: None }));
+                steps.push(Step::Fragment(Opening { fragment, metas: None, is_told: false }));
             }
             Output::Block(timed) => steps.push(Step::Block(Arrival { timed, metas: None, captured: false })),
             Output::Dropped(dropped) => steps.push(Step::Dropped(dropped)),
-            Output::End(_) | Output::Repeated(_) | Output::RangeEnd => {}
+            Output::End(end) => steps.push(Step::End(end)),
+            Output::Repeated(_) | Output::RangeEnd => {}
         }
     }
 }
 
 impl Following {
     fn new() -> Self {
-        Self { shift: -HEADROOM, capture_shift: None, discont: false }
+        Self { shift: -HEADROOM, capture_shift: None, discont: false, is_told: false }
     }
 
     /// Places the blocks that the buffer completed. The first one has the buffer's time, as it is where each block has
@@ -193,9 +211,13 @@ impl Following {
                 Step::Block(arrival) => arrival,
                 Step::Fragment(opening) => {
                     opening.metas.clone_from(&metas);
+                    self.is_told = FragmentMeta::of(buffer).is_some() || output::captured(buffer).is_some();
+                    if self.is_told {
+                        opening.leave_to_upstream();
+                    }
                     continue;
                 }
-                Step::Break | Step::Dropped(_) => continue,
+                Step::Break | Step::Dropped(_) | Step::End(_) => continue,
             };
             let timed = &mut arrival.timed;
             if !std::mem::replace(&mut anchored, true) {
@@ -221,6 +243,18 @@ impl Following {
 }
 
 impl Opening {
+    /// What is known of the fragment is on upstream's buffers, and is not told again.
+    fn leave_to_upstream(&mut self) {
+        self.is_told = true;
+        self.fragment = Arc::new(Fragment {
+            number: None,
+            producer_timestamp: None,
+            server_timestamp: None,
+            tags: Vec::new(),
+            ..Fragment::clone(&self.fragment)
+        });
+    }
+
     /// Puts on the track's stream headers what the fragment's first buffer had on it.
     pub fn equip(&self, headers: &mut Queue) {
         for item in headers.iter_mut() {

@@ -28,6 +28,8 @@ pub struct Streams {
     /// What every pad begins with, in that order, behind stream-start and caps.
     segment: gst::Event,
     upstream_tags: Option<gst::TagList>,
+    /// What holds of the fragment at hand.
+    fragment_tags: Option<gst::TagList>,
 }
 
 /// One track.
@@ -61,6 +63,7 @@ impl Streams {
             group: gst::GroupId::next(),
             segment,
             upstream_tags: None,
+            fragment_tags: None,
         }
     }
 
@@ -89,10 +92,27 @@ impl Streams {
     /// Upstream has something to say of the whole stream.
     pub fn set_tags(&mut self, tags: gst::TagList) {
         self.upstream_tags = Some(tags);
+        self.push_tags();
+    }
+
+    /// These tags hold from here on.
+    pub fn set_fragment_tags(&mut self, tags: Option<gst::TagList>) {
+        self.fragment_tags = tags;
+        if self.fragment_tags.is_some() {
+            self.push_tags();
+        }
+    }
+
+    fn push_tags(&mut self) {
         if let Some((opening, _)) = &self.under {
-            let tags = tags::of_stream(&opening.fragment.header, self.upstream_tags.as_ref());
+            let tags = self.tags(&opening.fragment.header);
             self.push_event(&gst::event::Tag::new(tags));
         }
+    }
+
+    /// What is true of the whole stream.
+    fn tags(&self, header: &Header) -> gst::TagList {
+        tags::of_stream(header, self.fragment_tags.as_ref(), self.upstream_tags.as_ref())
     }
 
     /// What comes next does not go on where the last buffers ended.
@@ -256,6 +276,7 @@ impl Streams {
     /// Adds the pad of the entry, with all that goes before its first buffer.
     fn add(&mut self, element: &KvsDemux, at: usize, collection: &gst::StreamCollection, header: &Header) {
         let backward = self.is_backward();
+        let stream_tags = self.tags(header);
         let Some(entry) = self.entries.get_mut(at) else { return };
         let pad = imp::source_pad(element, is_video(&entry.track.kind), &entry.pad_name);
         if let Err(error) = pad.set_active(true) {
@@ -275,7 +296,7 @@ impl Streams {
         if let Some(tags) = tags::of_track(&entry.track) {
             pad.push_event(gst::event::Tag::new(tags));
         }
-        pad.push_event(gst::event::Tag::new(tags::of_stream(header, self.upstream_tags.as_ref())));
+        pad.push_event(gst::event::Tag::new(stream_tags));
         for event in imp::sticky_events_of_upstream(element) {
             pad.push_event(event);
         }

@@ -18,8 +18,8 @@ pub fn of_track(track: &Track) -> Option<gst::TagList> {
     (tags.n_tags() > 0).then_some(tags)
 }
 
-/// What is true of the whole stream: its container, its title, and what upstream says of it, which wins.
-pub fn of_stream(header: &Header, upstream: Option<&gst::TagList>) -> gst::TagList {
+/// What is true of the whole stream: its container, its title, what its fragment says, and what upstream does, which wins.
+pub fn of_stream(header: &Header, fragment: Option<&gst::TagList>, upstream: Option<&gst::TagList>) -> gst::TagList {
     let mut tags = gst::TagList::new();
     if let Some(tags) = tags.get_mut() {
         tags.set_scope(gst::TagScope::Global);
@@ -27,8 +27,8 @@ pub fn of_stream(header: &Header, upstream: Option<&gst::TagList>) -> gst::TagLi
         if let Some(title) = header.info.title.as_deref().filter(|title| !title.is_empty()) {
             tags.add::<gst::tags::Title>(&title, gst::TagMergeMode::Replace);
         }
-        if let Some(upstream) = upstream {
-            tags.insert(upstream, gst::TagMergeMode::Replace);
+        for said in [fragment, upstream].into_iter().flatten() {
+            tags.insert(said, gst::TagMergeMode::Replace);
         }
     }
     tags

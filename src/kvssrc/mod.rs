@@ -3,7 +3,6 @@
 use gst::glib;
 use gst::prelude::*;
 
-mod announcement;
 mod archive;
 mod checkpoint;
 mod dvr;
@@ -55,8 +54,8 @@ glib::wrapper! {
     /// archive is read fast; an application that wants to be behind no buffer takes the event.
     ///
     /// Tags are the stream's name (title), the capture time of the first frame (datetime), and the fragment's own tags
-    /// (extended-comment, `key=value`). They are sent before the first frame of a fragment that has new ones, and at the
-    /// end of one behind whose frames others came or in which some are gone.
+    /// (extended-comment, `key=value`) that came before its frames. They are sent before the first frame of a fragment where
+    /// they have changed.
     ///
     /// Steps that may take a while are [`gst::message::Progress`] with the codes `credentials`, `endpoint` and `connect`:
     /// each starts once, goes on while it is tried again, and is completed, fails or is cancelled.

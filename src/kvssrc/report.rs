@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::announcement::Announcement;
 use super::error::Error;
 use super::journal::Journal;
 use super::notice::Notice;
@@ -11,6 +10,7 @@ use super::progress::Progress;
 use super::statistics::{Counts, Statistics};
 use crate::aws::{self, ServiceErrorKind, Stage};
 use crate::fragment::{Dropped, Fragment, FragmentEnd, Header, Range, TimedBlock};
+use crate::output::Announcement;
 
 /// Is told whatever a session does. What it gives back is for the application, at that point of the stream.
 pub struct Reporter {
@@ -24,7 +24,7 @@ pub struct Reporter {
 impl Reporter {
     /// `title` is the stream's.
     pub fn new(statistics: Arc<Statistics>, journal: Journal, title: &str, range: Range) -> Self {
-        let announcement = Announcement::new(title);
+        let announcement = Announcement::new(Some(title));
         Self { statistics, journal, announcement, progress: Progress::default(), range }
     }
 
@@ -90,8 +90,7 @@ impl Reporter {
         self.statistics.frames(self.announcement.frames());
         self.statistics.fragment_ends(end);
         self.statistics.duplicates(duplicates);
-        let (structure, tags) = self.announcement.end(end);
-        structure.map(Notice::Fragment).into_iter().chain(tags.map(Notice::Tags))
+        self.announcement.end(end).map(Notice::Fragment).into_iter()
     }
 
     /// Frames that came before were dropped.

@@ -16,7 +16,7 @@ use super::notice::Notice;
 use super::report::Reporter;
 use super::settings::{Live, Patience, Plan};
 use crate::aws::{self, ArrivalClock, Consumer, Recovery, StartSelector, Unrenewed};
-use crate::fragment::{self, Arrival, Fragment, FragmentNumber, FrameReader, Header, Output, UnixTime};
+use crate::fragment::{self, Arrival, Fragment, FragmentNumber, FrameReader, Header, Output, TimedBlock, UnixTime};
 use crate::output::{self, Item, Queue, TrackCaps, TrackSelector, Writer, clock_time};
 
 /// How long the head of a stream is watched for more of a range that is over.
@@ -36,6 +36,8 @@ pub struct Session {
     /// Told where the reading is, where one can go back in it.
     watch: Option<Watch>,
     stream_time: Option<gst::ClockTime>,
+    /// Comes behind a header that goes out first.
+    opening: Option<TimedBlock>,
     /// Whole, and gone out; the checkpoint is to name it.
     accepted: Option<FragmentNumber>,
     /// The start that was asked for, and the one that the connection at hand began with.
@@ -123,6 +125,7 @@ impl Session {
             reporter,
             watch,
             stream_time: None,
+            opening: None,
             accepted: None,
             first_start: start.clone(),
             start,
@@ -164,7 +167,11 @@ impl Session {
             if let (Some(checkpoint), Some(number)) = (&self.checkpoint, self.accepted.take()) {
                 checkpoint.write(&number)?;
             }
-            match self.frames.next() {
+            let next = match self.opening.take() {
+                Some(block) => Ok(Some(Output::Block(block))),
+                None => self.frames.next(),
+            };
+            match next {
                 Ok(Some(Output::Start(fragment))) => {
                     self.progress();
                     self.reporter.begin(&fragment);
@@ -185,6 +192,12 @@ impl Session {
                     }
                 }
                 Ok(Some(Output::Block(block))) => {
+                    if let Some((_, writer)) = &mut self.writing
+                        && writer.open(&block, &mut self.queue)
+                    {
+                        self.opening = Some(block);
+                        continue;
+                    }
                     self.idle.heard();
                     if !self.progressed {
                         self.progress();
@@ -204,7 +217,10 @@ impl Session {
                     if let Some(watch) = &self.watch {
                         watch.end(&end, self.frames.captured_until());
                     }
-                    // All of it has gone out: the queue is empty, and whatever is asked for next comes behind it.
+                    // All of its frames have gone out: the queue was empty, and whatever is asked for next comes behind it.
+                    if let Some((_, writer)) = &mut self.writing {
+                        writer.end_fragment(&end, &mut self.queue);
+                    }
                     self.notices.extend(self.reporter.end(&end, self.frames.duplicates()));
                     self.accepted = end.number;
                 }

@@ -8,6 +8,7 @@ use gst::glib;
 use gst::prelude::*;
 
 use crate::fragment::{FragmentEnd, FragmentNumber};
+use crate::output;
 
 /// The read rate is that of the last one to two of these.
 const WINDOW: Duration = Duration::from_secs(1);
@@ -259,7 +260,7 @@ impl Statistics {
         let mut structure = gst::Structure::builder("kvssrc-stats")
             .field("bytes", numbers.bytes)
             .field("fragments", numbers.fragments)
-            .field("frames", frames_structure(numbers.frames.iter().map(|(track, count)| (*track, *count))))
+            .field("frames", output::frames_structure(numbers.frames.iter().map(|(track, count)| (*track, *count))))
             .field("reconnects", numbers.reconnects)
             .field("throttles", numbers.throttles)
             .field("dropped-duplicates", numbers.dropped_duplicates)
@@ -280,15 +281,6 @@ impl Statistics {
     fn lock(&self) -> MutexGuard<'_, Numbers> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Frames by the number of their track: `frames, track-1=300, track-2=430`.
-pub fn frames_structure(frames: impl IntoIterator<Item = (u64, u64)>) -> gst::Structure {
-    let mut structure = gst::Structure::new_empty("frames");
-    for (track, count) in frames {
-        structure.set(format!("track-{track}"), count);
-    }
-    structure
 }
 
 #[cfg(test)]

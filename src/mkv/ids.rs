@@ -47,6 +47,7 @@ ids! {
     TAGS = 0x1254_C367, "Tags";
     // Info.
     TIMESTAMP_SCALE = 0x2A_D7B1, "TimestampScale";
+    DATE_UTC = 0x4461, "DateUTC";
     TITLE = 0x7BA9, "Title";
     MUXING_APP = 0x4D80, "MuxingApp";
     WRITING_APP = 0x5741, "WritingApp";

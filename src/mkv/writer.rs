@@ -1,4 +1,4 @@
-//! Writes the container anew: one header, then a Cluster of unknown size for each fragment.
+//! Writes the container anew: one header, then for each fragment a Cluster of unknown size, and Tags.
 
 use bytes::{Bytes, BytesMut};
 
@@ -15,14 +15,19 @@ const UNKNOWN_SIZE: [u8; 8] = [0x01, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF];
 /// Names this program where the producer named no application; both are mandatory (RFC 9559 section 5.1.2).
 const APPLICATION: &str = concat!("gst-plugin-kvs ", env!("CARGO_PKG_VERSION"));
 
+/// What dates count from, 2001-01-01T00:00:00Z, in ns since 1970 (RFC 8794 section 7.6).
+const MILLENNIUM: i64 = 978_307_200_000_000_000;
+
 /// The header of a stream of any length: EBML header, Segment of unknown size, Info, and Tracks as they came.
 ///
-/// Info has no Duration and no DateUTC: they speak of the producer's file, not of what follows this header.
+/// Info has neither Duration nor DateUTC of the producer's file, since they say nothing of what follows this header.
+/// `date` is the moment of block time 0, in ns since 1970 (RFC 9559 section 5.1.2.11).
 pub fn header(
     doc_type: &str,
     doc_type_version: u64,
     doc_type_read_version: u64,
     info: &Info,
+    date: Option<i64>,
     tracks: &Tracks,
 ) -> Bytes {
     let mut ebml = Vec::new();
@@ -37,6 +42,9 @@ pub fn header(
     let mut about = Vec::new();
     let application = |name: &Option<String>| name.clone().filter(|name| !name.is_empty());
     unsigned(&mut about, Id::TIMESTAMP_SCALE, info.timestamp_scale);
+    if let Some(date) = date {
+        element(&mut about, Id::DATE_UTC, &date.saturating_sub(MILLENNIUM).to_be_bytes());
+    }
     if let Some(title) = &info.title {
         element(&mut about, Id::TITLE, title.as_bytes());
     }
@@ -60,6 +68,23 @@ pub fn cluster(timestamp: u64) -> Bytes {
     cluster.extend(UNKNOWN_SIZE);
     unsigned(&mut cluster, Id::TIMESTAMP, timestamp);
     cluster.into()
+}
+
+/// A Tags element with these names and texts, about the whole Segment (RFC 9559 section 5.1.8); `None` without any.
+pub fn tags<'a>(tags: impl IntoIterator<Item = (&'a str, &'a str)>) -> Option<Vec<u8>> {
+    let (mut tag, mut all, mut written) = (Vec::new(), Vec::new(), Vec::new());
+    // Mandatory, also with nothing in it.
+    element(&mut tag, Id::TARGETS, &[]);
+    let without = tag.len();
+    for (name, value) in tags {
+        let mut simple = Vec::new();
+        element(&mut simple, Id::TAG_NAME, name.as_bytes());
+        element(&mut simple, Id::TAG_STRING, value.as_bytes());
+        element(&mut tag, Id::SIMPLE_TAG, &simple);
+    }
+    element(&mut all, Id::TAG, &tag);
+    element(&mut written, Id::TAGS, &all);
+    (tag.len() > without).then_some(written)
 }
 
 /// The block's element with another relative timestamp, in ticks, and marked where the block was made invisible. New
@@ -115,7 +140,7 @@ pub(super) fn unsigned(out: &mut Vec<u8>, id: Id, value: u64) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Element, Error, Reader};
+    use super::super::{Element, Error, Reader, Tag};
     use super::*;
 
     fn read(bytes: &[Bytes]) -> Result<Vec<Element>, Error> {
@@ -139,7 +164,7 @@ mod tests {
 
     /// The blocks of a cluster at 5 with these children.
     fn blocks(children: &[u8]) -> Vec<Block> {
-        let header = header("matroska", 4, 2, &Info::default(), &tracks());
+        let header = header("matroska", 4, 2, &Info::default(), None, &tracks());
         let elements = read(&[header, cluster(5), children.to_vec().into()]).unwrap();
         elements
             .into_iter()
@@ -155,7 +180,11 @@ mod tests {
             muxing_app: Some("muxer".into()),
             writing_app: None,
         };
-        let elements = read(&[header("webm", 4, 300, &info, &tracks()), cluster(0), cluster(u64::MAX)]).unwrap();
+        let header = header("webm", 4, 300, &info, Some(1_767_607_200_000_000_000), &tracks());
+        // 2026-01-05T10:00:00Z, in ns since 2001.
+        let date = 789_300_000_000_000_000_i64.to_be_bytes();
+        assert!(header.windows(11).any(|bytes| bytes == [&[0x44, 0x61, 0x88], &date[..]].concat()), "{header:x?}");
+        let elements = read(&[header, cluster(0), cluster(u64::MAX)]).unwrap();
         let [document, Element::Segment, Element::Info(read), Element::Tracks(read_tracks), first, end, second] =
             &elements[..]
         else {
@@ -168,6 +197,17 @@ mod tests {
         let expected = (&Element::Cluster { timestamp: 0 }, &Element::ClusterEnd, u64::MAX);
         assert_eq!((first, end), (expected.0, expected.1));
         assert_eq!(*second, Element::Cluster { timestamp: expected.2 });
+    }
+
+    #[test]
+    fn tags_read_back_between_clusters() {
+        let written = tags([("camera", "north"), ("empty", "")]).unwrap();
+        let header = header("matroska", 4, 2, &Info::default(), None, &tracks());
+        let elements = read(&[header, cluster(0), written.into(), cluster(1)]).unwrap();
+        let tag = |name: &str, value: &str| Tag { name: name.into(), value: value.into() };
+        let expected = Element::Tags(vec![tag("camera", "north"), tag("empty", "")]);
+        assert_eq!(elements[4..7], [Element::Cluster { timestamp: 0 }, Element::ClusterEnd, expected]);
+        assert_eq!(tags([]), None);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! GStreamer's side of media: which output downstream takes, and how frames become buffers of it.
 
+mod announcement;
 mod buffer;
 pub mod caps;
 mod claim;
@@ -13,8 +14,10 @@ mod track;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::fragment::{Fragment, Header, TimedBlock};
+use crate::fragment::{Fragment, FragmentEnd, Header, TimedBlock};
 
+pub use announcement::Announcement;
+pub(crate) use announcement::frames_structure;
 pub(crate) use buffer::{captured, is_capture_time, set_captured};
 pub use caps::elementary_template_caps;
 pub use claim::{TrackCaps, track_caps_property};
@@ -63,12 +66,28 @@ impl Writer {
     /// A fragment begins, under the header that the writer was chosen for.
     pub fn begin_fragment(&mut self, fragment: &Arc<Fragment>, queue: &mut Queue) {
         match self {
-            Self::Container(writer) => writer.begin_fragment(fragment, queue),
+            Self::Container(writer) => writer.begin_fragment(fragment),
             Self::Track(writer) => writer.begin_fragment(fragment, queue),
         }
     }
 
-    /// A block of that fragment.
+    /// A block of that fragment comes: what has to go out before anything else; whether anything has.
+    pub fn open(&mut self, first: &TimedBlock, queue: &mut Queue) -> bool {
+        match self {
+            Self::Container(writer) => writer.open(first, queue),
+            Self::Track(_) => false,
+        }
+    }
+
+    /// The fragment that began last is whole, or one without frames.
+    pub fn end_fragment(&mut self, end: &FragmentEnd, queue: &mut Queue) {
+        match self {
+            Self::Container(writer) => writer.end_fragment(end, queue),
+            Self::Track(_) => {}
+        }
+    }
+
+    /// A block of that fragment, behind what [`Writer::open`] gives.
     pub fn write(&mut self, block: &TimedBlock, queue: &mut Queue) {
         match self {
             Self::Container(writer) => writer.write(block, queue),

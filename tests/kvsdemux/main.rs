@@ -19,6 +19,7 @@ mod judges;
 mod pictures;
 mod players;
 mod properties;
+mod saved;
 mod select;
 #[allow(dead_code, reason = "shared with the tests of kvssrc")]
 #[path = "../kvssrc/support.rs"]

@@ -90,7 +90,7 @@ fn every_meta_that_can_be_copied_is() {
 }
 
 #[test]
-fn without_a_time_of_capture_there_is_none() {
+fn without_a_time_of_capture_that_of_the_tags_counts() {
     let mut buffers = container(&[Fragment::audio(0, 10)]);
     for buffer in &mut buffers {
         let bare = gst::Buffer::from_slice(payload(buffer));
@@ -102,7 +102,9 @@ fn without_a_time_of_capture_there_is_none() {
     }
     let bench = Bench::new();
     bench.begin_in_time("a").push_all(buffers);
-    assert!(bench.outlet("audio_0").buffers().iter().all(|frame| captured(frame).is_none()));
+    for (index, frame) in (0_u64..).zip(bench.outlet("audio_0").buffers()) {
+        assert_eq!(captured(&frame), Some((START_MS + index * 20) * 1_000_000));
+    }
 }
 
 #[test]

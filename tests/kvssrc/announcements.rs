@@ -159,10 +159,9 @@ fn tags_are_told_where_they_change() {
             "fragment",
             "frames of 1",
             "fragment",
-            "camera=north; seen=a \"cat\", 2.5 kg; camera=north east",
+            // What came behind the frames of the fragment before is not true of these.
             "frames of 2",
             "fragment",
-            "camera=north",
         ]
     );
     for list in &reading.tag_lists {
@@ -171,6 +170,55 @@ fn tags_are_told_where_they_change() {
         assert_eq!(date_time.to_iso8601_string().unwrap(), "2026-01-05T10:00:00Z");
         assert_eq!(list.scope(), gst::TagScope::Global);
     }
+}
+
+/// kvssink puts all tags but those before its first cluster behind the clusters that they belong to, and a persistent one
+/// behind each.
+#[test]
+fn tags_behind_their_cluster_are_told_with_it_alone() {
+    let mut fragments: Vec<_> = (0..4).map(|index| Fragment::audio(index, 4)).collect();
+    fragments[0].tags = pairs(&[("first", "1"), ("camera", "north"), ("camera", "north")]);
+    for fragment in &mut fragments {
+        fragment.late_tags = pairs(&[("camera", "north")]);
+    }
+    fragments[1].late_tags.extend(pairs(&[("motion", "1"), ("camera", "north"), ("motion", "2"), ("motion", "1")]));
+    let emulator = emulator_with_body(body(&fragments));
+    let reading = run(&source(&emulator), "audio/x-alaw");
+    let told: Vec<_> = reading
+        .messages
+        .iter()
+        .map(|message| message.get::<gst::Structure>("tags").unwrap())
+        .map(|tags| tags.iter().map(|(name, value)| format!("{name}={}", value.get::<String>().unwrap())).collect())
+        .collect::<Vec<Vec<_>>>();
+    let expected: [&[&str]; 4] =
+        [&["first=1", "camera=north"], &["camera=north", "motion=1"], &["camera=north"], &["camera=north"]];
+    assert_eq!(told, expected);
+    let events = reading.seen.iter().filter_map(|seen| match seen {
+        Seen::Tags(comments) => Some(comments.join("; ")),
+        _ => None,
+    });
+    assert_eq!(events.collect::<Vec<_>>(), ["first=1; camera=north", ""]);
+}
+
+#[test]
+fn only_what_the_service_adds_is_no_tag_of_the_producers() {
+    let mut fragment = Fragment::audio(0, 4);
+    let own = [
+        ("AWS_KINESISVIDEO_NOTIFICATION", ""),
+        ("AWS_KINESISVIDEO_IMAGE_GENERATION", ""),
+        ("AWS_KINESISVIDEO_IMAGE_PREFIX", "cam1/"),
+        ("AWS_KINESISVIDEO_END_OF_FRAGMENT", ""),
+        ("AWS_TOMORROW", "new"),
+        ("AWSOME", "yes"),
+    ];
+    fragment.tags = pairs(&own);
+    let emulator = emulator_with_body(body(&[fragment]));
+    let reading = run(&source(&emulator), "audio/x-alaw");
+    let comments = own.map(|(name, value)| format!("{name}={value}"));
+    assert!(matches!(&reading.seen[0], Seen::Tags(told) if *told == comments), "{:?}", reading.seen[0]);
+    let tags = reading.messages[0].get::<gst::Structure>("tags").unwrap();
+    assert_eq!(tags.len(), own.len());
+    own.iter().for_each(|(name, value)| assert_eq!(tags.get::<String>(*name).unwrap(), *value));
 }
 
 #[test]

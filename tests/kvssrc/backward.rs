@@ -430,7 +430,9 @@ fn a_container_that_comes_backwards_can_be_read() {
     while let Some(sample) = sink.try_pull_sample(PATIENCE) {
         let buffer = sample.buffer().unwrap();
         let data = buffer.map_readable().unwrap();
-        if data.starts_with(&[0x1F, 0x43, 0xB6, 0x75]) {
+        // Behind the tags of its fragment.
+        let has_cluster = data.windows(4).any(|bytes| bytes == [0x1F, 0x43, 0xB6, 0x75]);
+        if data.starts_with(&[0x12, 0x54, 0xC3, 0x67]) && has_cluster {
             clusters.push((buffer.pts().unwrap(), buffer.flags().contains(gst::BufferFlags::DISCONT)));
         } else if buffer.pts().is_some() {
             assert!(!buffer.flags().contains(gst::BufferFlags::DISCONT));

@@ -80,8 +80,8 @@ fn every_frame_has_it() {
 fn every_buffer_of_the_container_has_it() {
     let emulator = emulator_with_body(body(&fragments()));
     let all: Vec<_> = run(&source(&emulator), "audio/x-matroska").into_iter().map(|(said, _)| said.unwrap()).collect();
-    // The header, then for each fragment a cluster and its blocks.
-    let all_wanted: Vec<_> = std::iter::once(0).chain((0..3).flat_map(|fragment| [fragment; 5])).map(wanted).collect();
+    // The header, then for each fragment a cluster, its blocks, and the tags at its end.
+    let all_wanted: Vec<_> = std::iter::once(0).chain((0..3).flat_map(|fragment| [fragment; 6])).map(wanted).collect();
     assert_eq!(all, all_wanted);
 }
 

@@ -35,7 +35,9 @@ pub fn ffprobe(file: &Path) -> Packets {
             .args(["-v", "warning", "-of", "json", "-show_packets", "-show_streams", "-show_format"])
             .arg(file),
     );
-    assert_eq!(stderr, "", "ffprobe warns");
+    // It does so of every file without a duration whose codec has a constant bit rate.
+    let warns = |line: &&str| !line.ends_with("Estimating duration from bitrate, this may be inaccurate");
+    assert_eq!(stderr.lines().filter(warns).collect::<Vec<_>>(), [""; 0], "ffprobe warns");
     let read: serde_json::Value = serde_json::from_str(&stdout).unwrap();
     let number = |value: &serde_json::Value| value.as_str().and_then(|text| text.parse::<f64>().ok());
     let list = |name: &str| read[name].as_array().unwrap().clone();

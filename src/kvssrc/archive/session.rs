@@ -15,7 +15,7 @@ use super::{Position, Range, lane, lister};
 use crate::aws::StartSelector;
 use crate::fragment::{
     self, Backward, Clock, Cut, Edges, Fragment, FragmentNumber, FrameReader, Header, Listed, Opening, Output, Stored,
-    Tail, Thinning, TimestampMode, UnixTime,
+    Tail, Thinning, TimedBlock, TimestampMode, UnixTime,
 };
 use crate::kvssrc::error::Error;
 use crate::kvssrc::notice::Notice;
@@ -44,6 +44,8 @@ pub struct Session {
     /// What goes to the pad. Backward, a run is gathered there first.
     queue: Queue,
     run_is_whole: bool,
+    /// Comes behind a header that goes out first.
+    opening: Option<TimedBlock>,
     /// How far the frames that went out reach.
     reached: Option<gst::ClockTime>,
     notices: VecDeque<Notice>,
@@ -118,6 +120,7 @@ impl Session {
             writing: None,
             queue: Queue::new(),
             run_is_whole: false,
+            opening: None,
             reached: None,
             notices: VecDeque::new(),
             told,
@@ -153,7 +156,11 @@ impl Session {
                     return Ok(Step::Segment(segment));
                 }
             }
-            match self.cut.as_mut().and_then(Cut::pop) {
+            let next = match self.opening.take() {
+                Some(block) => Some(Output::Block(block)),
+                None => self.cut.as_mut().and_then(Cut::pop),
+            };
+            match next {
                 Some(Output::Start(fragment)) => {
                     self.reporter.begin(&fragment);
                     match &mut self.writing {
@@ -164,6 +171,12 @@ impl Session {
                     }
                 }
                 Some(Output::Block(block)) => {
+                    if let Some((_, writer)) = &mut self.writing
+                        && writer.open(&block, &mut self.queue)
+                    {
+                        self.opening = Some(block);
+                        continue;
+                    }
                     if !block.block.invisible {
                         self.latest = self.latest.max(Some(block.pts));
                     }
@@ -178,6 +191,9 @@ impl Session {
                 }
                 Some(Output::End(end)) => {
                     self.run_is_whole = true;
+                    if let Some((_, writer)) = &mut self.writing {
+                        writer.end_fragment(&end, &mut self.queue);
+                    }
                     self.notices.extend(self.reporter.end(&end, self.frames.duplicates()));
                 }
                 Some(Output::Dropped(_) | Output::Repeated(_) | Output::RangeEnd) => {}

@@ -4,16 +4,15 @@ use std::sync::Arc;
 
 use gst::tags::{DateTime, ExtendedComment, Title};
 
-use super::statistics::frames_structure;
 use crate::fragment::{Fragment, FragmentEnd, FragmentNumber, TimedBlock, UnixTime};
 
 /// The fragment at hand, and what has been told before it.
 #[derive(Debug)]
 pub struct Announcement {
-    title: String,
+    title: Option<String>,
     /// When the first frame of all was captured.
     date_time: Option<gst::DateTime>,
-    /// The fragment tags that downstream knows, once it knows any tags.
+    /// The fragment tags that are in force downstream, once it knows any tags.
     comments: Option<Vec<String>>,
     fragment: Option<Arc<Fragment>>,
     /// No frame of it has come.
@@ -23,10 +22,10 @@ pub struct Announcement {
 }
 
 impl Announcement {
-    /// `title` is the stream's.
-    pub fn new(title: &str) -> Self {
+    /// `title` is the stream's, where it is known.
+    pub fn new(title: Option<&str>) -> Self {
         Self {
-            title: title.to_owned(),
+            title: title.map(str::to_owned),
             date_time: None,
             comments: None,
             fragment: None,
@@ -52,7 +51,8 @@ impl Announcement {
         self.fresh
     }
 
-    /// The first frame of the fragment: the tags that are new with it.
+    /// The first frame of the fragment: what is in force from it on, where that is new. Tags that come after the frames of a
+    /// fragment are never in force: they are its own, and what follows is another one.
     pub fn first_frame(&mut self, block: &TimedBlock) -> Option<gst::TagList> {
         self.fresh = false;
         let fragment = self.fragment.as_ref()?;
@@ -60,11 +60,7 @@ impl Announcement {
             self.date_time = gst::DateTime::from_unix_epoch_utc_usecs(block.capture_time / 1000).ok();
         }
         let comments: Vec<String> = fragment.tags.iter().map(comment).collect();
-        match &self.comments {
-            // What the fragment does not have any more is known to be gone only at its end.
-            Some(known) if comments.iter().all(|comment| known.contains(comment)) => None,
-            _ => Some(self.tell(comments)),
-        }
+        (self.comments.as_ref() != Some(&comments)).then(|| self.tell(comments))
     }
 
     /// So many frames of the track with this index.
@@ -89,27 +85,26 @@ impl Announcement {
         self.frames.clear();
     }
 
-    /// The fragment is whole: what is told of it, unless it has no number; and the tags, where they change.
-    pub fn end(&mut self, end: &FragmentEnd) -> (Option<gst::Structure>, Option<gst::TagList>) {
+    /// The fragment is whole: what is told of it, unless it has no number.
+    pub fn end(&mut self, end: &FragmentEnd) -> Option<gst::Structure> {
         // One without frames never began.
         let begun = self.fragment.as_ref().filter(|fragment| fragment.number == end.number);
-        let before = begun.into_iter().flat_map(|fragment| &fragment.tags);
-        let tags: Vec<&(String, String)> = before.chain(&end.tags).collect();
-        let comments: Vec<String> = tags.iter().map(|tag| comment(tag)).collect();
+        let before = begun.map_or(&[][..], |fragment| &fragment.tags);
         let frames = frames_structure(self.frames().filter(|_| begun.is_some()));
-        let structure = end.number.as_ref().map(|number| structure(number, end, frames, &tags));
-        let changed = self.comments.as_ref().is_some_and(|known| *known != comments);
-        let list = changed.then(|| self.tell(comments));
+        let structure =
+            end.number.as_ref().map(|number| structure(number, end, frames, before.iter().chain(&end.tags)));
         self.fragment = None;
         self.frames.clear();
-        (structure, list)
+        structure
     }
 
     fn tell(&mut self, comments: Vec<String>) -> gst::TagList {
         let mut list = gst::TagList::new();
         if let Some(list) = list.get_mut() {
             list.set_scope(gst::TagScope::Global);
-            list.add::<Title>(&self.title.as_str(), gst::TagMergeMode::Append);
+            if let Some(title) = &self.title {
+                list.add::<Title>(&title.as_str(), gst::TagMergeMode::Append);
+            }
             if let Some(date_time) = &self.date_time {
                 list.add::<DateTime>(date_time, gst::TagMergeMode::Append);
             }
@@ -123,15 +118,15 @@ impl Announcement {
 }
 
 /// The structure of `kvs-fragment`.
-fn structure(
+fn structure<'a>(
     number: &FragmentNumber,
     end: &FragmentEnd,
     frames: gst::Structure,
-    tags: &[&(String, String)],
+    tags: impl Iterator<Item = &'a (String, String)>,
 ) -> gst::Structure {
     let nanoseconds = |time: UnixTime| u64::try_from(time.nanoseconds()).unwrap_or(0);
     let mut named = gst::Structure::new_empty("tags");
-    for (name, value) in tags.iter().filter(|(name, _)| !name.is_empty()) {
+    for (name, value) in tags.filter(|(name, _)| !name.is_empty()) {
         named.set(name, value);
     }
     let mut structure = gst::Structure::builder("kvs-fragment")
@@ -144,6 +139,15 @@ fn structure(
     structure.set_if_some("server-timestamp", end.server_timestamp.map(nanoseconds));
     structure.set_if_some("millis-behind-now", end.millis_behind_now);
     structure.set_if_some("continuation-token", end.continuation_token.as_ref());
+    structure
+}
+
+/// Frames by the number of their track: `frames, track-1=300, track-2=430`.
+pub(crate) fn frames_structure(frames: impl IntoIterator<Item = (u64, u64)>) -> gst::Structure {
+    let mut structure = gst::Structure::new_empty("frames");
+    for (track, count) in frames {
+        structure.set(format!("track-{track}"), count);
+    }
     structure
 }
 
