@@ -59,6 +59,7 @@ set_up() {
     want_tool ninja ninja-build
     want_tool mkvinfo mkvtoolnix
     want_tool ffprobe ffmpeg
+    want_tool mpv mpv
     # Encoders that no test does without; the optional ones come in the same packages.
     local element
     for element in audioresample opusenc compositor videorate videoscale; do want_element "$element" gstreamer1.0-plugins-base; done

@@ -58,11 +58,10 @@ impl FragmentEnd {
         self.tags.iter().filter(|(name, value)| is_news(before, name, value))
     }
 
-    /// What the service writes at the end of a fragment: how far it lies behind, and what goes on behind it.
+    /// What the service writes at the end of a fragment: what goes on behind it. How far it lies behind the newest of the
+    /// stream is true of one reading, and is left out.
     pub fn labels(&self) -> impl Iterator<Item = Written<'_>> {
-        let behind = self.millis_behind_now.map(|behind| (MILLIS_BEHIND_NOW, Cow::from(behind.to_string())));
-        let token = self.continuation_token.as_deref().map(|token| (CONTINUATION_TOKEN, Cow::from(token)));
-        behind.into_iter().chain(token)
+        self.continuation_token.as_deref().map(|token| (CONTINUATION_TOKEN, Cow::from(token))).into_iter()
     }
 }
 

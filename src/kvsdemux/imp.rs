@@ -67,6 +67,12 @@ impl ObjectSubclass for KvsDemux {
             .event_function(|pad, parent, event| {
                 KvsDemux::catch_panic_pad_function(parent, || false, |demux| demux.sink_event(pad, event))
             })
+            .query_function(|pad, parent, query| {
+                let answer = |demux: &KvsDemux| {
+                    output::asks_for_kvsdemux(query) || gst::Pad::query_default(pad, Some(&*demux.obj()), query)
+                };
+                KvsDemux::catch_panic_pad_function(parent, || false, answer)
+            })
             .build();
         Self { sink_pad, state: Mutex::default(), control: Arc::default(), settings: Mutex::default() }
     }

@@ -39,7 +39,9 @@ struct Entry {
     track: Track,
     caps: gst::Caps,
     pad_name: String,
+    /// Its id is made of upstream's and of the number that its track had first.
     stream: gst::Stream,
+    upstream: Option<String>,
     /// `None` where the application does not want it.
     outlet: Option<Outlet>,
 }
@@ -214,20 +216,23 @@ impl Streams {
         let mut before = std::mem::take(&mut self.entries);
         let mut entries = Vec::new();
         let mut collection_is_new = self.under.is_none();
-        let goes_on = |offer: &Offer, entry: &Entry| entry.goes_on_as(offer, &stream_id(element, offer.track));
-        let grows = offers.iter().any(|offer| !before.iter().any(|entry| goes_on(offer, entry)));
-        let all_anew = grows && imp::is_autoplugged(element);
-        for offer in &offers {
-            let id = stream_id(element, offer.track);
-            if let Some(at) = before.iter().position(|entry| !all_anew && entry.goes_on_as(offer, &id)) {
-                let mut entry = before.swap_remove(at);
+        let upstream = upstream_id(element);
+        let mut kept = kept(&offers, &mut before, upstream.as_deref());
+        if kept.iter().any(Option::is_none) && imp::is_autoplugged(element) {
+            before.extend(kept.iter_mut().filter_map(Option::take));
+        }
+        let mut ids: Vec<String> = kept.iter().flatten().map(Entry::id).collect();
+        let mut names: Vec<String> = kept.iter().flatten().chain(&before).map(|entry| entry.pad_name.clone()).collect();
+        for (offer, kept) in offers.iter().zip(kept) {
+            if let Some(mut entry) = kept {
                 entry.renew(offer);
                 entries.push(entry);
             } else {
                 collection_is_new = true;
-                let taken = || entries.iter().chain(&before).map(|entry: &Entry| entry.pad_name.as_str());
-                let pad_name = free_name(&offer.track.kind, taken);
-                entries.push(Entry::new(offer, pad_name, &id));
+                let entry = Entry::new(offer, free_name(&offer.track.kind, &names), upstream.clone(), &ids);
+                ids.push(entry.id());
+                names.push(entry.pad_name.clone());
+                entries.push(entry);
             }
         }
         collection_is_new |= !before.is_empty();
@@ -348,9 +353,11 @@ impl Streams {
 }
 
 impl Entry {
-    fn new(offer: &Offer, pad_name: String, id: &str) -> Self {
+    /// An entry with another id than these.
+    fn new(offer: &Offer, pad_name: String, upstream: Option<String>, taken: &[String]) -> Self {
+        let id = free_id(upstream.as_deref(), offer.track, taken);
         let kind = if is_video(&offer.track.kind) { gst::StreamType::VIDEO } else { gst::StreamType::AUDIO };
-        let stream = gst::Stream::new(Some(id), Some(&offer.caps), kind, gst::StreamFlags::empty());
+        let stream = gst::Stream::new(Some(&id), Some(&offer.caps), kind, gst::StreamFlags::empty());
         stream.set_tags(tags::of_track(offer.track).as_ref());
         Self {
             index: offer.index,
@@ -358,6 +365,7 @@ impl Entry {
             caps: offer.caps.clone(),
             pad_name,
             stream,
+            upstream,
             outlet: None,
         }
     }
@@ -372,10 +380,8 @@ impl Entry {
     }
 
     /// Whether its pad can go on with the offered track.
-    fn goes_on_as(&self, offer: &Offer, id: &str) -> bool {
-        let same = self.track.number == offer.track.number
-            && is_video(&self.track.kind) == is_video(&offer.track.kind)
-            && self.id() == id;
+    fn goes_on_as(&self, offer: &Offer, upstream: Option<&str>) -> bool {
+        let same = is_video(&self.track.kind) == is_video(&offer.track.kind) && self.upstream.as_deref() == upstream;
         same && self.outlet.as_ref().is_none_or(|outlet| {
             self.caps == offer.caps || !outlet.pad.is_linked() || outlet.pad.peer_query_accept_caps(&offer.caps)
         })
@@ -418,24 +424,45 @@ fn offers<'a>(element: &KvsDemux, header: &'a Header, claim: &TrackCaps) -> Resu
     Ok(offers)
 }
 
-/// Upstream's stream id and the track's number: what does not change when a producer starts again.
-fn stream_id(element: &KvsDemux, track: &Track) -> String {
-    let number = format!("{:03}", track.number);
-    let upstream = element.static_pad("sink").and_then(|pad| pad.stream_id());
-    upstream.map_or_else(|| format!("kvsdemux/{number}"), |upstream| format!("{upstream}/{number}"))
+/// The entries that go on as the tracks of a header, which are taken out of `before`: first what is the same in all, then
+/// tracks of which only the number is another, then those of which only the number is the same.
+fn kept(offers: &[Offer], before: &mut Vec<Entry>, upstream: Option<&str>) -> Vec<Option<Entry>> {
+    fn is_renumbered(known: &Track, track: &Track) -> bool {
+        *known == Track { number: known.number, uid: known.uid, ..track.clone() }
+    }
+    let rules: [fn(&Track, &Track) -> bool; 3] = [
+        |known, track| known.number == track.number && is_renumbered(known, track),
+        is_renumbered,
+        |known, track| known.number == track.number,
+    ];
+    let mut kept: Vec<Option<Entry>> = offers.iter().map(|_| None).collect();
+    for rule in rules {
+        for (offer, kept) in offers.iter().zip(&mut kept).filter(|(_, kept)| kept.is_none()) {
+            let goes_on = |entry: &Entry| rule(&entry.track, offer.track) && entry.goes_on_as(offer, upstream);
+            if let Some(at) = before.iter().position(goes_on) {
+                *kept = Some(before.swap_remove(at));
+            }
+        }
+    }
+    kept
+}
+
+fn upstream_id(element: &KvsDemux) -> Option<String> {
+    element.static_pad("sink").and_then(|pad| pad.stream_id()).map(String::from)
+}
+
+/// Upstream's stream id and the track's number: what does not change when a producer starts again. Where another track
+/// has begun with that number, so does a second one.
+fn free_id(upstream: Option<&str>, track: &Track, taken: &[String]) -> String {
+    let id = format!("{}/{:03}", upstream.unwrap_or("kvsdemux"), track.number);
+    let ids = std::iter::once(id.clone()).chain((2_u32..).map(|next| format!("{id}-{next}")));
+    ids.into_iter().find(|id| !taken.contains(id)).unwrap_or_default()
 }
 
 /// `video_0`, `audio_0`: the lowest number that is free.
-fn free_name<'a, I: Iterator<Item = &'a str>>(kind: &TrackKind, taken: impl Fn() -> I) -> String {
+fn free_name(kind: &TrackKind, taken: &[String]) -> String {
     let kind = if is_video(kind) { "video" } else { "audio" };
-    let mut number = 0_u32;
-    loop {
-        let name = format!("{kind}_{number}");
-        if !taken().any(|taken| taken == name) {
-            return name;
-        }
-        number = number.saturating_add(1);
-    }
+    (0_u32..).map(|number| format!("{kind}_{number}")).find(|name| !taken.contains(name)).unwrap_or_default()
 }
 
 fn is_video(kind: &TrackKind) -> bool {

@@ -24,7 +24,7 @@ use super::settings::{InvalidUri, PROTOCOL, Plan, Settings};
 use super::statistics::Statistics;
 use crate::aws::ArrivalClock;
 use crate::fragment::{Fragment, Range};
-use crate::output::{self, Item, clock_time};
+use crate::output::{self, Downstream, Item, clock_time};
 use crate::runtime::runtime;
 
 pub(super) static CAT: LazyLock<gst::DebugCategory> =
@@ -414,8 +414,9 @@ impl KvsSrc {
     }
 
     fn negotiate_fragment(&self, session: &mut Reading, fragment: &Arc<Fragment>) -> Result<(), Error> {
-        let downstream = self.obj().src_pad().peer_query_caps(None);
-        gst::debug!(CAT, imp = self, "New header with fragment {:?}; downstream takes {downstream}", fragment.number);
+        let downstream = Downstream::of(self.obj().src_pad());
+        let (number, caps) = (&fragment.number, &downstream.caps);
+        gst::debug!(CAT, imp = self, "New header with fragment {number:?}; downstream takes {caps}");
         session.begin(fragment, &downstream)
     }
 

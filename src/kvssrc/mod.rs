@@ -92,6 +92,7 @@ pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
         settings::PlaybackMode::static_type(),
         settings::FragmentSelectorType::static_type(),
         settings::OnMissing::static_type(),
+        settings::OnNewTrackType::static_type(),
     ] {
         property_type.mark_as_plugin_api(gst::PluginAPIFlags::empty());
     }

@@ -7,6 +7,7 @@ use super::KvsSrc;
 use super::progress::Report;
 use super::statistics::Counts;
 use crate::fragment::{Dropped, FragmentNumber, UnixTime};
+use crate::output::LeftOut;
 
 /// How far the times of frames and fragments, in ns, may be from the true ones: each is rounded to ms.
 const ROUNDING: i64 = 2_000_000;
@@ -34,6 +35,8 @@ pub enum Notice {
     Dropped(Dropped),
     /// Presentation times have changed by so many ns against the producer's clock: negative where it was fast.
     Corrected { correction: i64 },
+    /// The Matroska that goes out has no place for a track.
+    LeftOut(LeftOut),
     /// A stream without fragment numbers was cut: nothing can go on with it.
     Cut { reason: String },
     /// A step that may take a while has begun, goes on, or is over.
@@ -62,6 +65,8 @@ impl Notice {
     ///   until `expiration`, in ns since 1970, where that is known.
     /// - `kvs-drift`: `correction`, in ns, of presentation times against the producer's clock.
     /// - `kvs-archive`: how many fragments of a range were `listed`, `delivered`, `missing`, and `duplicates` of others.
+    /// - `kvs-track`: a `track` (its number) with this `name` and `codec-id` is left out, since the Matroska document that
+    ///   goes out has no place for it.
     /// - `kvs-fragment`: see [`KvsSrc`].
     pub fn message(&self, source: &KvsSrc) -> Option<gst::Message> {
         let connection = gst::Structure::builder("kvs-connection");
@@ -85,6 +90,11 @@ impl Notice {
                 .field("delivered", delivered)
                 .field("missing", missing)
                 .field("duplicates", duplicates)
+                .build(),
+            Self::LeftOut(LeftOut { number, name, codec_id }) => gst::Structure::builder("kvs-track")
+                .field("track", number)
+                .field_if_some("name", name.as_ref())
+                .field("codec-id", codec_id)
                 .build(),
             Self::Fragment(structure) => structure.clone(),
             Self::Progress(Report { type_, code, text }) => {
@@ -130,7 +140,7 @@ impl Notice {
         match self {
             Self::Fragment(_) => None,
             Self::Progress(_) | Self::Tags(_) | Self::Duration => Some(gst::DebugLevel::Debug),
-            Self::Unrenewed { .. } => Some(gst::DebugLevel::Warning),
+            Self::Unrenewed { .. } | Self::LeftOut(_) => Some(gst::DebugLevel::Warning),
             _ => Some(gst::DebugLevel::Info),
         }
     }
@@ -169,6 +179,13 @@ impl fmt::Display for Notice {
                 )
             }
             Self::Dropped(dropped) => write!(formatter, "{dropped}"),
+            Self::LeftOut(LeftOut { number, name, codec_id }) => {
+                let name = name.as_ref().map(|name| format!(" `{name}`")).unwrap_or_default();
+                write!(
+                    formatter,
+                    "Track {number}{name} ({codec_id}) is left out: the Matroska document has no place for it"
+                )
+            }
             Self::Cut { .. } => write!(formatter, "The connection ended in the middle of the stream's data"),
             Self::Progress(Report { text, .. }) => formatter.write_str(text),
             Self::Fragment(structure) => write!(formatter, "{structure}"),

@@ -9,6 +9,7 @@ use super::error::Error;
 use super::notice::Notice;
 use super::session::{Session, Step};
 use crate::fragment::Fragment;
+use crate::output::Downstream;
 
 /// What comes of GetMedia, or of the archive.
 pub enum Reading {
@@ -34,7 +35,7 @@ impl Reading {
     /// # Errors
     ///
     /// There is no such format.
-    pub fn begin(&mut self, fragment: &Arc<Fragment>, downstream: &gst::Caps) -> Result<(), Error> {
+    pub fn begin(&mut self, fragment: &Arc<Fragment>, downstream: &Downstream) -> Result<(), Error> {
         match self {
             Self::Live(session) => session.begin(fragment, downstream),
             Self::OnDemand(session) => session.begin(fragment, downstream),

@@ -17,7 +17,7 @@ use super::report::Reporter;
 use super::settings::{Live, Patience, Plan};
 use crate::aws::{self, ArrivalClock, Consumer, Recovery, StartSelector, Unrenewed};
 use crate::fragment::{self, Arrival, Fragment, FragmentNumber, FrameReader, Header, Output, TimedBlock, UnixTime};
-use crate::output::{self, Item, Queue, TrackCaps, TrackSelector, Writer, clock_time};
+use crate::output::{self, Downstream, Item, OnNewTrack, Queue, TrackCaps, TrackSelector, Writer, clock_time};
 
 /// How long the head of a stream is watched for more of a range that is over.
 const IDLE_IN_THE_PAST: Duration = Duration::from_secs(10);
@@ -29,6 +29,7 @@ pub struct Session {
     checkpoint: Option<Checkpoint>,
     track: Option<TrackSelector>,
     track_caps: TrackCaps,
+    on_new_track: OnNewTrack,
     writing: Option<(Arc<Header>, Writer)>,
     queue: Queue,
     notices: VecDeque<Notice>,
@@ -119,6 +120,7 @@ impl Session {
             checkpoint: plan.checkpoint.clone(),
             track: plan.track.clone(),
             track_caps: plan.track_caps.clone(),
+            on_new_track: plan.on_new_track,
             writing: None,
             queue: Queue::new(),
             notices: VecDeque::new(),
@@ -257,10 +259,12 @@ impl Session {
     /// # Errors
     ///
     /// There is no such format.
-    pub fn begin(&mut self, fragment: &Arc<Fragment>, downstream: &gst::Caps) -> Result<(), Error> {
+    pub fn begin(&mut self, fragment: &Arc<Fragment>, downstream: &Downstream) -> Result<(), Error> {
         let before = self.writing.take().map(|(_, writer)| writer);
         let header = &fragment.header;
-        let mut writer = output::writer(header, downstream, self.track.as_ref(), &self.track_caps, before.as_ref())?;
+        let (track, caps) = (self.track.as_ref(), &self.track_caps);
+        let (mut writer, left_out) = output::writer(header, downstream, track, caps, self.on_new_track, before)?;
+        self.notices.extend(left_out.into_iter().map(Notice::LeftOut));
         writer.begin_fragment(fragment, &mut self.queue);
         self.reporter.header(header);
         self.writing = Some((Arc::clone(header), writer));

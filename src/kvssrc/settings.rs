@@ -4,6 +4,7 @@ mod archive;
 mod credentials;
 mod limits;
 mod timing;
+mod tracks;
 mod uri;
 
 use std::path::Path;
@@ -16,11 +17,12 @@ use self::archive::ArchiveProperties;
 use self::credentials::{CredentialProperties, CredentialSettingsError};
 use self::limits::Limits;
 use self::timing::Timing;
+use self::tracks::TrackProperties;
 use super::checkpoint::Checkpoint;
 use super::statistics::Statistics;
 use crate::aws::{Authorities, InvalidAuthorities, InvalidStream, Request, StartSelector, Stream};
 use crate::fragment::{Clock, FragmentNumber, InvalidTime, Range, TimestampMode, UnixTime};
-use crate::output::{TrackCaps, TrackSelector, track_caps_property};
+use crate::output::{OnNewTrack, TrackCaps, TrackSelector};
 
 #[cfg(feature = "doc")]
 pub use self::archive::{FragmentSelectorType, OnMissing, PlaybackMode};
@@ -29,6 +31,8 @@ pub use self::limits::Patience;
 pub use self::timing::Live;
 #[cfg(feature = "doc")]
 pub use self::timing::TimestampModeType;
+#[cfg(feature = "doc")]
+pub use self::tracks::OnNewTrackType;
 pub use self::uri::{InvalidUri, PROTOCOL};
 
 /// Where to begin, as the property spells it.
@@ -63,7 +67,7 @@ pub struct Settings {
     continuation_token: Option<String>,
     end_timestamp: Option<String>,
     track: Option<String>,
-    track_caps: Option<gst::Caps>,
+    tracks: TrackProperties,
     checkpoint_location: Option<String>,
     timing: Timing,
     archive: ArchiveProperties,
@@ -83,6 +87,7 @@ pub struct Plan {
     pub range: Range,
     pub track: Option<TrackSelector>,
     pub track_caps: TrackCaps,
+    pub on_new_track: OnNewTrack,
     pub patience: Patience,
     pub timestamp_mode: TimestampMode,
     pub drops_duplicates: bool,
@@ -214,7 +219,7 @@ impl Settings {
             properties.extend(CredentialProperties::properties());
             properties.extend(Limits::properties());
             properties.extend(Timing::properties());
-            properties.push(track_caps_property());
+            properties.extend(TrackProperties::properties());
             properties.push(
                 glib::ParamSpecBoolean::builder("drop-duplicates")
                     .nick("Drop duplicates")
@@ -239,7 +244,7 @@ impl Settings {
         // Credentials depend on more than their own properties: on the region, and on the stream's name.
         self.credentials.forget();
         let set = self.credentials.set(name, value).or_else(|| self.limits.set(name, value));
-        let set = set.or_else(|| self.timing.set(name, value));
+        let set = set.or_else(|| self.timing.set(name, value)).or_else(|| self.tracks.set(name, value));
         if let Some(set) = set.or_else(|| self.archive.set(name, value)) {
             return set;
         }
@@ -251,11 +256,6 @@ impl Settings {
         if name == "drop-duplicates" {
             let Ok(drops) = value.get::<bool>() else { return false };
             self.keep_duplicates = !drops;
-            return true;
-        }
-        if name == "track-caps" {
-            let Ok(caps) = value.get() else { return false };
-            self.track_caps = caps;
             return true;
         }
         match (self.text_mut(name), value.get::<Option<String>>()) {
@@ -279,7 +279,6 @@ impl Settings {
             "continuation-token" => self.continuation_token.to_value(),
             "end-timestamp" => self.end_timestamp.to_value(),
             "track" => self.track.to_value(),
-            "track-caps" => self.track_caps.to_value(),
             "checkpoint-location" => self.checkpoint_location.to_value(),
             "ca-file" => self.ca_file.to_value(),
             "is-live" => self.is_live().to_value(),
@@ -287,7 +286,8 @@ impl Settings {
             "uri" => self.uri().to_value(),
             _ => {
                 let value = self.credentials.get(name).or_else(|| self.limits.get(name));
-                return value.or_else(|| self.timing.get(name)).or_else(|| self.archive.get(name));
+                let value = value.or_else(|| self.timing.get(name)).or_else(|| self.tracks.get(name));
+                return value.or_else(|| self.archive.get(name));
             }
         })
     }
@@ -342,7 +342,8 @@ impl Settings {
             },
             range: Range { clock, end },
             track: self.track.as_deref().and_then(TrackSelector::new),
-            track_caps: TrackCaps::new(self.track_caps.as_ref()),
+            track_caps: self.tracks.caps(),
+            on_new_track: self.tracks.on_new_track(),
             patience: self.limits.patience(),
             timestamp_mode: self.timing.mode(),
             drops_duplicates: !self.keep_duplicates,

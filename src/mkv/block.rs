@@ -68,6 +68,15 @@ impl Block {
         self.timestamp_at as usize
     }
 
+    /// Where in `element` the block's data go on behind its flags: what is in a lace, or the only frame.
+    pub(super) fn behind_flags(&self) -> Range<usize> {
+        let end = match &self.frames {
+            Frames::One(range) => range.end,
+            Frames::Laced(bounds) => bounds.last().copied().unwrap_or_default(),
+        };
+        self.relative_timestamp_offset().saturating_add(3)..end as usize
+    }
+
     /// The SimpleBlock `element` with what was read of it.
     #[inline]
     pub(super) fn simple(element: Pieces, payload: Payload) -> Self {

@@ -98,6 +98,7 @@ ids! {
     // Tags.
     TAG = 0x7373, "Tag";
     TARGETS = 0x63C0, "Targets";
+    TARGET_TYPE_VALUE = 0x68CA, "TargetTypeValue";
     TAG_TRACK_UID = 0x63C5, "TagTrackUID";
     SIMPLE_TAG = 0x67C8, "SimpleTag";
     TAG_NAME = 0x45A3, "TagName";

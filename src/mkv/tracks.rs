@@ -6,6 +6,7 @@ use super::children::Child;
 use super::error::Error;
 use super::ids::Id;
 use super::track::{Audio, Colour, Track, TrackKind, Video};
+use super::{vint, writer};
 
 /// TrackEntries in one Tracks element. Kinesis Video allows three; each costs more memory than its bytes.
 const MAX_TRACKS: usize = 128;
@@ -16,6 +17,32 @@ pub struct Tracks {
     pub tracks: Vec<Track>,
     /// The whole element as it came, ID and size included.
     pub raw: Bytes,
+}
+
+impl Tracks {
+    /// The whole element with video tracks in front and other than audio behind, else in the order in which they came:
+    /// programs that link or play the first track take a picture where there is one.
+    pub fn in_order(&self) -> Bytes {
+        let rank = |track: &Track| match track.kind {
+            TrackKind::Video(_) => 0,
+            TrackKind::Audio(_) => 1,
+            TrackKind::Other(_) => 2,
+        };
+        if self.tracks.is_sorted_by_key(rank) {
+            return self.raw.clone();
+        }
+        // It was read before.
+        let Ok(Some(head)) = vint::head(&self.raw) else { return self.raw.clone() };
+        let data = self.raw.get(head.length..).unwrap_or_default();
+        let element = Child { id: Id::TRACKS, offset: 0, data_offset: 0, data };
+        let entries = element.children().flatten().filter(|child| child.id == Id::TRACK_ENTRY);
+        let mut entries: Vec<_> = self.tracks.iter().map(rank).zip(entries).collect();
+        entries.sort_by_key(|(rank, _)| *rank);
+        let (mut all, mut written) = (Vec::new(), Vec::new());
+        entries.iter().for_each(|(_, entry)| writer::element(&mut all, Id::TRACK_ENTRY, entry.data));
+        writer::element(&mut written, Id::TRACKS, &all);
+        written.into()
+    }
 }
 
 /// Reads the tracks of a Tracks element.
@@ -349,6 +376,25 @@ mod tests {
         let tracks = |count| read(&[leaf(Id::TRACK_ENTRY, &number(Id::TRACK_NUMBER, 1)).repeat(count)]);
         assert_eq!(tracks(MAX_TRACKS).unwrap().len(), MAX_TRACKS);
         assert!(matches!(tracks(MAX_TRACKS + 1), Err(Error::InvalidElement { element: Id::TRACKS, .. })));
+    }
+
+    #[test]
+    fn video_stands_first() {
+        let entry = |track: u64, kind| [number(Id::TRACK_NUMBER, track), number(Id::TRACK_TYPE, kind)];
+        let entries: Vec<_> = [(1, 2), (2, 17), (3, 1), (4, 2), (5, 1)]
+            .map(|(track, kind)| master(Id::TRACK_ENTRY, &entry(track, kind)))
+            .to_vec();
+        let whole =
+            |order: &[usize]| master(Id::TRACKS, &order.iter().map(|at| entries[*at].clone()).collect::<Vec<_>>());
+        let came = |order: &[usize]| {
+            let entries: Vec<_> = order.iter().map(|at| entries[*at].clone()).collect();
+            // A checksum would be that of the other order.
+            let checked = [leaf(Id::CRC_32, &[1, 2, 3, 4]), entries.concat()];
+            Tracks { tracks: read(&entries).unwrap(), raw: master(Id::TRACKS, &checked).into() }
+        };
+        assert_eq!(came(&[0, 1, 2, 3, 4]).in_order(), whole(&[2, 4, 0, 3, 1]));
+        let sorted = came(&[4, 2, 0]);
+        assert_eq!(sorted.in_order(), sorted.raw);
     }
 
     fn encoded(encodings: &[&[Vec<u8>]]) -> Result<Track, Error> {

@@ -6,6 +6,7 @@ use super::block::{Block, INVISIBLE};
 use super::header::Info;
 use super::ids::Id;
 use super::pieces::Pieces;
+use super::tags::{SHOT, escaped};
 use super::tracks::Tracks;
 use super::vint;
 
@@ -18,7 +19,7 @@ const APPLICATION: &str = concat!("gst-plugin-kvs ", env!("CARGO_PKG_VERSION"));
 /// What dates count from, 2001-01-01T00:00:00Z, in ns since 1970 (RFC 8794 section 7.6).
 const MILLENNIUM: i64 = 978_307_200_000_000_000;
 
-/// The header of a stream of any length: EBML header, Segment of unknown size, Info, and Tracks as they came.
+/// The header of a stream of any length: EBML header, Segment of unknown size, Info, and Tracks as they came, in order.
 ///
 /// Info has neither Duration nor DateUTC of the producer's file, since they say nothing of what follows this header.
 /// `date` is the moment of block time 0, in ns since 1970 (RFC 9559 section 5.1.2.11).
@@ -57,7 +58,7 @@ pub fn header(
     vint::write_id(&mut header, Id::SEGMENT);
     header.extend(UNKNOWN_SIZE);
     element(&mut header, Id::INFO, &about);
-    header.extend_from_slice(&tracks.raw);
+    header.extend_from_slice(&tracks.in_order());
     header.into()
 }
 
@@ -70,15 +71,22 @@ pub fn cluster(timestamp: u64) -> Bytes {
     cluster.into()
 }
 
-/// A Tags element with these names and texts, about the whole Segment (RFC 9559 section 5.1.8); `None` without any.
-pub fn tags<'a>(tags: impl IntoIterator<Item = (&'a str, &'a str)>) -> Option<Vec<u8>> {
-    let (mut tag, mut all, mut written) = (Vec::new(), Vec::new(), Vec::new());
-    // Mandatory, also with nothing in it.
-    element(&mut tag, Id::TARGETS, &[]);
+/// A Tags element with these names and texts, about the part of the stream that it stands beside (RFC 9559 section 5.1.8);
+/// `None` without any.
+///
+/// They are tags about a shot of one track, if that has a TrackUID other than 0, since matroskademux gathers tags about the
+/// whole Segment for as long as it runs, and tells all of them again with each.
+pub fn tags<'a>(track_uid: u64, tags: impl IntoIterator<Item = (&'a str, &'a str)>) -> Option<Vec<u8>> {
+    let (mut targets, mut tag, mut all, mut written) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    unsigned(&mut targets, Id::TARGET_TYPE_VALUE, SHOT);
+    if track_uid != 0 {
+        unsigned(&mut targets, Id::TAG_TRACK_UID, track_uid);
+    }
+    element(&mut tag, Id::TARGETS, &targets);
     let without = tag.len();
     for (name, value) in tags {
         let mut simple = Vec::new();
-        element(&mut simple, Id::TAG_NAME, name.as_bytes());
+        element(&mut simple, Id::TAG_NAME, escaped(name).as_bytes());
         element(&mut simple, Id::TAG_STRING, value.as_bytes());
         element(&mut tag, Id::SIMPLE_TAG, &simple);
     }
@@ -201,13 +209,17 @@ mod tests {
 
     #[test]
     fn tags_read_back_between_clusters() {
-        let written = tags([("camera", "north"), ("empty", "")]).unwrap();
         let header = header("matroska", 4, 2, &Info::default(), None, &tracks());
-        let elements = read(&[header, cluster(0), written.into(), cluster(1)]).unwrap();
         let tag = |name: &str, value: &str| Tag { name: name.into(), value: value.into() };
-        let expected = Element::Tags(vec![tag("camera", "north"), tag("empty", "")]);
-        assert_eq!(elements[4..7], [Element::Cluster { timestamp: 0 }, Element::ClusterEnd, expected]);
-        assert_eq!(tags([]), None);
+        for track in [0, 1, u64::MAX] {
+            let written = tags(track, [("camera", "north"), ("empty", ""), ("100 % Grün\n", "ü")]).unwrap();
+            assert!(written.windows(12).any(|bytes| bytes == b"%25 Gr%C3%BC"), "{written:x?}");
+            let elements = read(&[header.clone(), cluster(0), written.into(), cluster(1)]).unwrap();
+            let all = vec![tag("camera", "north"), tag("empty", ""), tag("100 % Grün\n", "ü")];
+            let expected = Element::Tags(all);
+            assert_eq!(elements[4..7], [Element::Cluster { timestamp: 0 }, Element::ClusterEnd, expected]);
+            assert_eq!(tags(track, []), None);
+        }
     }
 
     #[test]

@@ -16,6 +16,8 @@ mod xiph;
 
 use bytes::Bytes;
 
+pub(super) use self::aac::is_alike as aac_is_alike;
+pub(super) use self::avc::has_start_code;
 use crate::mkv::{Track, TrackKind};
 
 /// Why a track has no elementary caps.

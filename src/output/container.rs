@@ -1,17 +1,39 @@
-//! All tracks as one clean Matroska stream: one header, then for each fragment its tags and a cluster.
+//! All tracks as one clean Matroska document: one header, then for each fragment its tags and a cluster.
 
 use std::sync::Arc;
 
+use gst::prelude::*;
+
 use super::buffer;
+use super::document::{Document, LeftOut, Place};
 use super::fragment_meta::Stamp;
 use super::{Item, Kinds, Queue};
 use crate::fragment::{Fragment, FragmentEnd, Header, TimedBlock, UnixTime, Written};
-use crate::mkv::{TrackKind, writer};
+use crate::mkv::{self, Block, Pieces, Rewrite, TrackKind, writer};
+
+/// The query that kvsdemux answers.
+const TAKES_HEADERS: &str = "GstKvsTakesHeaders";
+
+/// How many tracks that were left out are remembered.
+const MOST_TOLD: usize = 64;
 
 /// The `variant` that marks a stream as rebuilt by this plugin.
 const VARIANT: &str = "kvs";
 
-/// Writes the blocks of fragments under one header.
+/// What a track means that the document has no place for: one more than its header has, or one of another codec.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnNewTrack {
+    /// It is left out.
+    #[default]
+    LeaveOut,
+    /// Another document begins, whose header has it.
+    NewDocument,
+    /// So it does for every other header: who takes the stream apart knows what to do.
+    EveryHeader,
+}
+
+/// Writes the blocks of fragments under one header: the first one. What changes in later ones is brought into it where
+/// the frames can go on there: numbers and ticks are written anew, parameter sets go before keyframes.
 ///
 /// Before a fragment's cluster stand its tags, in the same buffer: number and timestamps as the service spells them, and
 /// what the producer sent before its cluster; after it what came at its end. So a file of the stream can be read as a body
@@ -19,7 +41,14 @@ const VARIANT: &str = "kvs";
 /// a frame was captured at it + (block time - cluster time).
 #[derive(Debug)]
 pub struct ContainerWriter {
+    document: Document,
+    /// What blocks come under, and what becomes of those of each of its tracks.
     header: Arc<Header>,
+    places: Vec<Place>,
+    /// What has been told to be left out of the document.
+    told: Vec<LeftOut>,
+    /// Time has jumped since the last block that went out.
+    discont: bool,
     state: State,
     /// The fragment at hand.
     fragment: Option<Arc<Fragment>>,
@@ -43,7 +72,11 @@ enum State {
 impl ContainerWriter {
     pub fn new(header: &Arc<Header>) -> Self {
         Self {
+            document: Document::new(header),
             header: Arc::clone(header),
+            places: header.tracks.tracks.iter().map(|_| Place::AsItCame).collect(),
+            told: Vec::new(),
+            discont: false,
             state: State::New,
             fragment: None,
             untold: false,
@@ -55,7 +88,26 @@ impl ContainerWriter {
 
     /// What goes out.
     pub fn kinds(&self) -> Kinds {
-        kinds(&self.header)
+        kinds(&self.document.header)
+    }
+
+    /// Goes on with blocks under another header. Which of its tracks are left out and have not been before.
+    pub fn go_on(&mut self, header: &Arc<Header>, on_new_track: OnNewTrack) -> Vec<LeftOut> {
+        let (places, mut left_out) = self.document.places(header);
+        let is_new = match on_new_track {
+            OnNewTrack::LeaveOut => false,
+            OnNewTrack::NewDocument => !left_out.is_empty(),
+            OnNewTrack::EveryHeader => true,
+        };
+        if is_new {
+            *self = Self { discont: self.discont, ..Self::new(header) };
+            return Vec::new();
+        }
+        self.header = Arc::clone(header);
+        self.places = places;
+        left_out.retain(|track| !self.told.contains(track));
+        self.told.extend(left_out.iter().take(MOST_TOLD.saturating_sub(self.told.len())).cloned());
+        left_out
     }
 
     /// The next block opens a cluster.
@@ -96,7 +148,10 @@ impl ContainerWriter {
         tags.extend(end.labels());
         self.untold = false;
         self.state = State::BetweenClusters;
-        let Some(bytes) = writer::tags(tags.iter().map(|(name, value)| (*name, value.as_ref()))) else { return };
+        let Some(bytes) = writer::tags(self.track_uid(), tags.iter().map(|(name, value)| (*name, value.as_ref())))
+        else {
+            return;
+        };
         let mut buffer = gst::Buffer::from_slice(bytes);
         // A cluster follows, so that reading can begin here, too.
         buffer::stamp(&mut buffer, None, None, gst::BufferFlags::empty());
@@ -104,29 +159,35 @@ impl ContainerWriter {
         queue.push_back(Item::Buffer(buffer));
     }
 
-    /// Writes one block, its bytes as they came; only its distance from the cluster is set anew where that changed.
+    /// Writes one block, its bytes as they came; only its distance from the cluster is set anew where that changed, and what
+    /// the document has otherwise.
     pub fn write(&mut self, timed: &TimedBlock, queue: &mut Queue) {
         let block = &timed.block;
+        self.discont |= timed.discont;
+        if self.is_left_out(timed) {
+            return;
+        }
+        let discont = std::mem::take(&mut self.discont);
         let time = self.ticks(timed);
         let delta = self.is_delta(timed);
 
         let open = match self.state {
-            State::InCluster(cluster) if !timed.discont => {
+            State::InCluster(cluster) if !discont => {
                 i16::try_from(time.saturating_sub(cluster)).ok().map(|relative| (cluster, relative))
             }
             _ => None,
         };
         let (_, relative) = open.unwrap_or_else(|| {
             // The block keeps its own distance where the cluster need not begin before 0 for it.
-            let cluster = time.saturating_sub(i64::from(block.relative_timestamp)).max(0);
+            let cluster = time.saturating_sub(self.own_distance(block)).max(0);
             let relative = i16::try_from(time.saturating_sub(cluster)).unwrap_or(i16::MAX);
             self.state = State::InCluster(cluster);
             let begin = timed.capture_time.saturating_sub(self.time(relative.into()));
-            queue.push_back(Item::Buffer(self.cluster(cluster, begin, timed, delta)));
+            queue.push_back(Item::Buffer(self.cluster(cluster, begin, (timed, discont), delta)));
             (cluster, relative)
         });
 
-        let mut buffer = buffer::from_pieces(writer::block_with_relative_timestamp(block, relative));
+        let mut buffer = buffer::from_pieces(self.block(timed, relative));
         // Reading can begin at a cluster only, so that no block stands for itself.
         let mut flags = gst::BufferFlags::DELTA_UNIT;
         flags.set(gst::BufferFlags::DECODE_ONLY, block.invisible);
@@ -139,9 +200,9 @@ impl ContainerWriter {
     }
 
     /// A cluster of this time, in ticks, whose time was this moment of the producer's clock, in ns.
-    fn cluster(&mut self, time: i64, begin: i64, first: &TimedBlock, delta: bool) -> gst::Buffer {
+    fn cluster(&mut self, time: i64, begin: i64, (first, discont): (&TimedBlock, bool), delta: bool) -> gst::Buffer {
         let cluster = writer::cluster(u64::try_from(time).unwrap_or(0));
-        let mut buffer = match self.tags(begin, first.discont) {
+        let mut buffer = match self.tags(begin, discont) {
             Some(mut bytes) => {
                 bytes.extend_from_slice(&cluster);
                 gst::Buffer::from_slice(bytes)
@@ -150,7 +211,7 @@ impl ContainerWriter {
         };
         let mut flags = gst::BufferFlags::empty();
         flags.set(gst::BufferFlags::DELTA_UNIT, delta);
-        flags.set(gst::BufferFlags::DISCONT, first.discont);
+        flags.set(gst::BufferFlags::DISCONT, discont);
         buffer::stamp(&mut buffer, Some(first.pts), None, flags);
         if self.captured {
             buffer::capture_time(&mut buffer, &self.unix_time, first.capture_time, None);
@@ -169,33 +230,70 @@ impl ContainerWriter {
         if is_first {
             tags.extend(fragment.tags.iter().map(written));
         }
-        writer::tags(tags.iter().map(|(name, value)| (*name, value.as_ref())))
+        writer::tags(self.track_uid(), tags.iter().map(|(name, value)| (*name, value.as_ref())))
+    }
+
+    /// That of the track which tags are about: the first one of the header that goes out.
+    fn track_uid(&self) -> u64 {
+        let tracks = &self.document.header.tracks.tracks;
+        let first_video = tracks.iter().find(|track| matches!(track.kind, TrackKind::Video(_)));
+        first_video.or(tracks.first()).map_or(0, |track| track.uid)
     }
 
     /// The block's time in ticks.
     fn ticks(&self, timed: &TimedBlock) -> i64 {
-        let scale = self.header.info.timestamp_scale.max(1);
+        let scale = scale(&self.document.header);
         i64::try_from(timed.pts.saturating_add(scale / 2) / scale).unwrap_or(i64::MAX)
     }
 
     /// So many ticks in ns.
     fn time(&self, ticks: i64) -> i64 {
-        ticks.saturating_mul(i64::try_from(self.header.info.timestamp_scale.max(1)).unwrap_or(i64::MAX))
+        ticks.saturating_mul(i64::try_from(scale(&self.document.header)).unwrap_or(i64::MAX))
+    }
+
+    /// How far the block lies from the cluster that it came in, in ticks.
+    fn own_distance(&self, block: &Block) -> i64 {
+        let (from, to) = (scale(&self.header), scale(&self.document.header));
+        let distance = i64::from(block.relative_timestamp);
+        if from == to {
+            return distance;
+        }
+        let ticks = i128::from(distance) * i128::from(from) / i128::from(to);
+        i64::try_from(ticks).unwrap_or(0)
+    }
+
+    /// A track that has no place, or one that the header does not have where its number may be that of another one.
+    fn is_left_out(&self, timed: &TimedBlock) -> bool {
+        match timed.track.map(|track| self.places.get(track)) {
+            Some(place) => place == Some(&Place::Nowhere),
+            None => !Arc::ptr_eq(&self.header, &self.document.header),
+        }
+    }
+
+    /// The block's element at this distance from its cluster.
+    fn block(&self, timed: &TimedBlock, relative: i16) -> Pieces {
+        let block = &timed.block;
+        let scales = (scale(&self.header), scale(&self.document.header));
+        let place = timed.track.and_then(|track| self.places.get(track));
+        let (number, in_band) = match place {
+            Some(Place::As { number, in_band }) => (*number, in_band.as_ref()),
+            _ => (block.track, None),
+        };
+        // Pictures are not laced.
+        let in_band = in_band.filter(|_| block.frame_count() == 1);
+        let frame = in_band.and_then(|in_band| in_band.frame(&block.frames().next()?, block.keyframe));
+        if number == block.track && scales.0 == scales.1 && frame.is_none() {
+            return writer::block_with_relative_timestamp(block, relative);
+        }
+        mkv::rewritten(block, &Rewrite { track: number, relative, frame, scales })
     }
 
     fn write_header(&self, date: Option<i64>, queue: &mut Queue) {
-        let document = &self.header.document;
-        let bytes = writer::header(
-            &document.doc_type,
-            document.version,
-            document.read_version,
-            &self.header.info,
-            date,
-            &self.header.tracks,
-        );
+        let Header { document, info, tracks } = &*self.document.header;
+        let bytes = writer::header(&document.doc_type, document.version, document.read_version, info, date, tracks);
         let mut header = gst::Buffer::from_slice(bytes);
         buffer::stamp(&mut header, None, None, gst::BufferFlags::HEADER);
-        let mut caps = caps(&self.header);
+        let mut caps = caps(&self.document.header);
         if let Some(structure) = caps.get_mut().and_then(|caps| caps.structure_mut(0)) {
             structure.set("streamheader", gst::Array::new([&header]));
         }
@@ -224,6 +322,11 @@ pub(super) fn caps(header: &Header) -> gst::Caps {
     variant_caps(if audio && !video { "audio/x-matroska" } else { "video/x-matroska" })
 }
 
+/// ns a tick.
+fn scale(header: &Header) -> u64 {
+    header.info.timestamp_scale.max(1)
+}
+
 fn kinds(header: &Header) -> Kinds {
     let any = |is: fn(&TrackKind) -> bool| header.tracks.tracks.iter().any(|track| is(&track.kind));
     Kinds {
@@ -237,6 +340,17 @@ pub fn template_caps() -> gst::Caps {
     let mut caps = variant_caps("video/x-matroska");
     caps.merge(variant_caps("audio/x-matroska"));
     caps
+}
+
+/// Whether a pad's stream is taken apart by kvsdemux, behind whatever stands between: that knows what to do at a new header.
+pub(super) fn reaches_kvsdemux(pad: &gst::Pad) -> bool {
+    let mut query = gst::query::Custom::new(gst::Structure::new_empty(TAKES_HEADERS));
+    pad.peer_query(&mut query)
+}
+
+/// Whether this is what [`reaches_kvsdemux`] asks.
+pub(crate) fn asks_for_kvsdemux(query: &gst::QueryRef) -> bool {
+    query.structure().is_some_and(|structure| structure.name() == TAKES_HEADERS)
 }
 
 fn variant_caps(media_type: &str) -> gst::Caps {

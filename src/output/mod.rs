@@ -5,8 +5,10 @@ mod buffer;
 pub mod caps;
 mod claim;
 mod container;
+mod document;
 mod error;
 mod fragment_meta;
+mod in_band;
 mod negotiation;
 mod time;
 mod track;
@@ -21,10 +23,12 @@ pub(crate) use announcement::frames_structure;
 pub(crate) use buffer::{captured, is_capture_time, set_captured};
 pub use caps::elementary_template_caps;
 pub use claim::{TrackCaps, track_caps_property};
-pub use container::{ContainerWriter, template_caps as container_template_caps};
+pub(crate) use container::asks_for_kvsdemux;
+pub use container::{ContainerWriter, OnNewTrack, template_caps as container_template_caps};
+pub use document::LeftOut;
 pub use error::Error;
 pub use fragment_meta::FragmentMeta;
-pub use negotiation::{TrackSelector, choose};
+pub use negotiation::{Downstream, TrackSelector, choose};
 pub(crate) use time::clock_time;
 pub use track::TrackWriter;
 
@@ -104,20 +108,25 @@ pub fn template_caps() -> gst::Caps {
 }
 
 /// The writer for frames under `header`, in the way that `downstream` takes and, once the stream runs, in the way it
-/// has been written before.
+/// has been written before; and the tracks that it leaves out from now on.
 ///
 /// # Errors
 ///
 /// See [`choose`].
 pub fn writer(
     header: &Arc<Header>,
-    downstream: &gst::Caps,
+    downstream: &Downstream,
     selector: Option<&TrackSelector>,
     claim: &TrackCaps,
-    before: Option<&Writer>,
-) -> Result<Writer, Error> {
+    on_new_track: OnNewTrack,
+    before: Option<Writer>,
+) -> Result<(Writer, Vec<LeftOut>), Error> {
     match before {
-        Some(Writer::Container(_)) => Ok(Writer::Container(ContainerWriter::new(header))),
-        _ => choose(header, downstream, selector, claim),
+        Some(Writer::Container(mut writer)) => {
+            let left_out =
+                writer.go_on(header, if downstream.has_kvsdemux { OnNewTrack::EveryHeader } else { on_new_track });
+            Ok((Writer::Container(writer), left_out))
+        }
+        _ => Ok((choose(header, &downstream.caps, selector, claim)?, Vec::new())),
     }
 }

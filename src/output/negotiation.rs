@@ -2,11 +2,29 @@
 
 use std::sync::Arc;
 
+use gst::prelude::*;
+
 use super::caps::track_caps;
 use super::container::{self, ContainerWriter};
 use super::{Error, TrackCaps, TrackWriter, Writer};
 use crate::fragment::Header;
 use crate::mkv::{Track, TrackKind};
+
+/// What stands behind the pad.
+#[derive(Clone, Debug)]
+pub struct Downstream {
+    /// What it takes.
+    pub caps: gst::Caps,
+    /// The stream is taken apart by kvsdemux, which knows what to do at another header.
+    pub has_kvsdemux: bool,
+}
+
+impl Downstream {
+    /// Asks behind a pad.
+    pub fn of(pad: &gst::Pad) -> Self {
+        Self { caps: pad.peer_query_caps(None), has_kvsdemux: container::reaches_kvsdemux(pad) }
+    }
+}
 
 /// Which track a user asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -121,6 +121,24 @@ fn tracks_in_another_order_stay_on_their_pads() {
 }
 
 #[test]
+fn a_pad_stays_where_only_the_number_of_its_track_changes() {
+    let bench = run_through(&[
+        fragment(0, vec![Track::alaw(1, "a"), Track::alaw(2, "b")]),
+        fragment(1, vec![Track::alaw(7, "a"), Track::alaw(1, "b")]),
+        fragment(2, vec![Track::alaw(8, "a"), Track::alaw(9, "b"), Track::alaw(1, "c")]),
+    ]);
+    let expected = [
+        row("audio_0", "file/001", 30, false),
+        row("audio_1", "file/002", 30, false),
+        // Its own number was another track's first.
+        row("audio_2", "file/001-2", 10, false),
+    ];
+    assert_eq!(summary(&bench), expected);
+    assert_eq!(bench.outlet("audio_0").events(gst::EventType::Caps).len(), 1);
+    assert_eq!(bench.messages(gst::MessageType::StreamCollection).len(), 2);
+}
+
+#[test]
 fn a_header_that_says_the_same_changes_nothing() {
     let mut again = fragment(1, vec![Track::alaw(1, "a")]);
     // A restarted producer draws new unique ids.

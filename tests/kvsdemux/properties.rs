@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use gst::prelude::*;
 use gstkvs::fragment::{FrameReader, Output, Range, TimestampMode};
-use gstkvs::output::{ContainerWriter, Item, Queue, TrackCaps, TrackWriter};
+use gstkvs::output::{ContainerWriter, Item, OnNewTrack, Queue, TrackCaps, TrackWriter};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -171,7 +171,8 @@ fn write(body: &[u8], mode: TimestampMode) -> usize {
     let mut frames = FrameReader::new(Range::default());
     frames.time_by(mode, None);
     frames.push(Bytes::copy_from_slice(body));
-    let mut writers: Vec<(ContainerWriter, Vec<TrackWriter>)> = Vec::new();
+    let mut container: Option<ContainerWriter> = None;
+    let mut writers: Vec<Vec<TrackWriter>> = Vec::new();
     let (mut queue, mut under) = (Queue::new(), None);
     while let Ok(Some(output)) = frames.next() {
         match output {
@@ -183,19 +184,30 @@ fn write(body: &[u8], mode: TimestampMode) -> usize {
                         let caps = TrackCaps::new(None).of(track).ok()?;
                         Some(TrackWriter::new(index, track, caps))
                     });
-                    writers.push((ContainerWriter::new(&fragment.header), tracks.collect()));
+                    writers.push(tracks.collect());
+                    match &mut container {
+                        Some(container) => drop(container.go_on(&fragment.header, OnNewTrack::default())),
+                        None => container = Some(ContainerWriter::new(&fragment.header)),
+                    }
                     under = Some(Arc::clone(&fragment.header));
                 }
-                let (container, tracks) = writers.last_mut().unwrap();
-                container.begin_fragment(&fragment, &mut queue);
+                container.as_mut().unwrap().begin_fragment(&fragment);
+                let tracks = writers.last_mut().unwrap();
                 tracks.iter_mut().for_each(|track| track.begin_fragment(&fragment, &mut queue));
             }
             Output::Block(block) => {
-                let (container, tracks) = writers.last_mut().unwrap();
+                let container = container.as_mut().unwrap();
+                container.open(&block, &mut queue);
                 container.write(&block, &mut queue);
+                let tracks = writers.last_mut().unwrap();
                 tracks.iter_mut().for_each(|track| track.write(&block, &mut queue));
             }
-            Output::End(_) | Output::RangeEnd => {}
+            Output::End(end) => {
+                if let Some(container) = &mut container {
+                    container.end_fragment(&end, &mut queue);
+                }
+            }
+            Output::Dropped(_) | Output::Repeated(_) | Output::RangeEnd => {}
         }
     }
     let buffers = queue.iter().filter_map(|item| if let Item::Buffer(buffer) = item { Some(buffer) } else { None });

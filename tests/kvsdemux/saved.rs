@@ -39,10 +39,10 @@ struct Told {
     frames: Vec<(Vec<u8>, Option<u64>, Option<u64>, Option<String>, Option<u64>)>,
 }
 
-/// The structure as text, without the bytes that its fragment took.
+/// The structure as text, without the bytes that its fragment took, and how far it lay behind when it was read.
 fn text(structure: &gst::StructureRef) -> String {
     let mut structure = structure.to_owned();
-    structure.remove_field("size");
+    structure.remove_fields(["size", "millis-behind-now"]);
     structure.to_string()
 }
 
@@ -103,7 +103,8 @@ fn pairs(tags: &[(&str, &str)]) -> Vec<(String, String)> {
 /// The tags of the SDK itself, tags of a name that nobody knows, and tags of the user, before and behind clusters.
 fn tagged() -> Vec<Fragment> {
     let mut fragments: Vec<_> = (0..4).map(|index| Fragment::audio(index, 5)).collect();
-    fragments[0].tags = pairs(&[("first", "ä"), ("camera", "north")]);
+    // matroskademux ends the stream at a name of other than ASCII.
+    fragments[0].tags = pairs(&[("first", "ä"), ("camera", "north"), ("Tür %41", "offen")]);
     fragments[1].tags = pairs(&[("AWS_KINESISVIDEO_NOTIFICATION", ""), ("motion", "front-door"), ("camera", "north")]);
     fragments[1].late_tags = pairs(&[
         ("AWS_KINESISVIDEO_IMAGE_GENERATION", ""),
@@ -126,13 +127,14 @@ fn a_body_tells_its_fragments_and_their_tags() {
     assert_eq!(told.messages, told.fragments.iter().map(|(_, text)| text.clone()).collect::<Vec<_>>());
     let comments = |of: &[&str]| of.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
     let expected = [
-        (0, comments(&["first=ä", "camera=north"])),
+        (0, comments(&["first=ä", "camera=north", "Tür %41=offen"])),
         (5, comments(&["AWS_KINESISVIDEO_NOTIFICATION=", "motion=front-door", "camera=north"])),
         (10, Vec::new()),
     ];
     assert_eq!(told.comments, expected);
     let all = told.messages.join("\n");
-    for tag in ["IMAGE_PREFIX", "IMAGE_GENERATION", "cam1/", "0.93", "AWSOME", "END_OF_FRAGMENT", "millis-behind-now"] {
+    for tag in ["IMAGE_PREFIX", "IMAGE_GENERATION", "cam1/", "0.93", "AWSOME", "END_OF_FRAGMENT", "continuation-token"]
+    {
         assert!(all.contains(tag), "{tag} is not in {all}");
     }
     for (index, frame) in (0_u64..).zip(&told.frames) {

@@ -276,6 +276,24 @@ fn a_fragment_that_was_cut_is_told_once_and_whole() {
     }
 }
 
+/// A demuxer that gathers what stands in Tags would hold more with each fragment, and tell all of it again.
+#[test]
+fn tags_do_not_add_up_in_a_demuxer() {
+    let mut fragments: Vec<_> = (0..50).map(|index| Fragment::audio(index, 2)).collect();
+    for (index, fragment) in fragments.iter_mut().enumerate() {
+        fragment.tags = pairs(&[("count", &index.to_string())]);
+        fragment.late_tags = pairs(&[("late", &index.to_string())]);
+    }
+    let emulator = emulator_with_body(body(&fragments));
+    let reading = run(&format!("{} ! matroskademux", source(&emulator)), "audio/x-alaw");
+    let comments = reading.seen.iter().filter_map(|seen| match seen {
+        Seen::Tags(comments) => Some(comments.len()),
+        _ => None,
+    });
+    assert!(comments.clone().count() > 50);
+    assert!(comments.max().unwrap() <= 5);
+}
+
 #[test]
 fn title_and_date_reach_a_file() {
     let Some(emulator) = emulator_with_capture("output_get_media.mkv") else { return };

@@ -38,15 +38,16 @@ fn other_caps_in_elementary_output() {
 }
 
 #[test]
-fn other_caps_in_container_output() {
+fn other_caps_in_a_new_document() {
     let fragments = other_rate();
     let emulator = emulator_with_body(body(&fragments));
-    let raw = run(&source(&emulator), "video/x-matroska; audio/x-matroska").ok();
+    let source = format!("{} on-new-track=new-document", source(&emulator));
+    let raw = run(&source, "video/x-matroska; audio/x-matroska").ok();
     assert_eq!(headers(&raw), 2);
     assert_eq!(raw.caps.len(), 2);
     assert_eq!(raw.caps[0].structure(0).unwrap().name(), "audio/x-matroska");
 
-    let outcome = run(&format!("{} ! matroskademux", source(&emulator)), "audio/x-alaw").ok();
+    let outcome = run(&format!("{source} ! matroskademux"), "audio/x-alaw").ok();
     assert_eq!(outcome.payloads(), sent(&fragments, 1));
     let rate = |index: usize| outcome.frames[index].caps.structure(0).unwrap().get::<i32>("rate").unwrap();
     assert_eq!([rate(19), rate(20)], [8000, 16_000]);
@@ -81,7 +82,8 @@ fn another_set_of_tracks() {
     assert_eq!(first.payloads(), sent(&fragments, 1));
     assert_eq!(first.caps.len(), 1);
 
-    let container = run(&source(&emulator), "video/x-matroska; audio/x-matroska").ok();
+    let line = format!("{} on-new-track=new-document", source(&emulator));
+    let container = run(&line, "video/x-matroska; audio/x-matroska").ok();
     assert_eq!(headers(&container), 2);
     let blocks = container.frames.iter().filter(|frame| frame.flags.contains(gst::BufferFlags::DELTA_UNIT)).count();
     assert_eq!(blocks, sent(&fragments, 1).len() + sent(&fragments, 2).len());

@@ -11,6 +11,7 @@ mod checkpoint;
 mod contract;
 mod credentials;
 mod devices;
+mod document;
 mod duplicates;
 mod dvr;
 mod elementary;

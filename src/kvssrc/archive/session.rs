@@ -23,7 +23,7 @@ use crate::kvssrc::report::Reporter;
 use crate::kvssrc::session::Step;
 use crate::kvssrc::statistics::Counts;
 use crate::mkv::Element;
-use crate::output::{self, Item, Queue, Writer, clock_time};
+use crate::output::{self, Downstream, Item, Queue, Writer, clock_time};
 
 /// From a position of a range to its end. Dropped, all calls are over at once.
 pub struct Session {
@@ -224,11 +224,13 @@ impl Session {
     /// # Errors
     ///
     /// There is no such format.
-    pub fn begin(&mut self, fragment: &Arc<Fragment>, downstream: &gst::Caps) -> Result<(), Error> {
+    pub fn begin(&mut self, fragment: &Arc<Fragment>, downstream: &Downstream) -> Result<(), Error> {
         let before = self.writing.take().map(|(_, writer)| writer);
         let header = &fragment.header;
         let plan = &self.range.plan;
-        let mut writer = output::writer(header, downstream, plan.track.as_ref(), &plan.track_caps, before.as_ref())?;
+        let (track, caps) = (plan.track.as_ref(), &plan.track_caps);
+        let (mut writer, left_out) = output::writer(header, downstream, track, caps, plan.on_new_track, before)?;
+        self.notices.extend(left_out.into_iter().map(Notice::LeftOut));
         writer.begin_fragment(fragment, &mut self.queue);
         self.range.goes_out_as(writer.kinds());
         self.reporter.header(header);

@@ -24,6 +24,11 @@ struct Configuration {
     rate: u32,
 }
 
+/// Whether frames that go with one AudioSpecificConfig sound the same with the other.
+pub(in crate::output) fn is_alike(one: &[u8], other: &[u8]) -> bool {
+    Configuration::parse(one).is_some_and(|one| Configuration::parse(other) == Some(one))
+}
+
 /// A_AAC: CodecPrivate is the AudioSpecificConfig.
 pub(super) fn from_private(track: &Track, audio: &Audio) -> Result<gst::Structure, CapsError> {
     let private = codec_private(track).ok_or_else(|| CapsError::missing_codec_private(track))?;

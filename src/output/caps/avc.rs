@@ -36,7 +36,7 @@ fn with_parameters(parameters: Option<Parameters>) -> gst::structure::Builder {
 }
 
 /// Whether the bytes begin with a start code (H.264 and H.265 annex B).
-pub(super) fn has_start_code(bytes: &[u8]) -> bool {
+pub(in crate::output) fn has_start_code(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0, 0, 1]) || bytes.starts_with(&[0, 0, 0, 1])
 }
 
