@@ -1,5 +1,6 @@
 //! kvssrc in real pipelines, against the emulator over real sockets.
 
+mod absence;
 mod announcements;
 mod archive;
 mod backward;

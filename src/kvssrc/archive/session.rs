@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use super::account::Account;
-use super::board::{Board, Next};
+use super::board::{Board, MOST_YOUNG, Next};
 use super::course::{as_it_is, course};
 use super::patience::Attempts;
 use super::{Position, Range, lane, lister};
@@ -66,9 +66,6 @@ pub struct Session {
     is_past_the_end: bool,
 }
 
-/// How many fragments at the end of what is listed may be too young to be had.
-const MOST_NOT_YET: usize = 5;
-
 /// What GetMedia goes on with behind the archive.
 pub struct Continuation {
     pub start: StartSelector,
@@ -83,11 +80,12 @@ impl Session {
     pub fn new(runtime: &Handle, range: &Arc<Range>, position: Position, reporter: Reporter) -> Self {
         let (on_demand, archive) = (range.on_demand, &range.archive);
         let board = Board::new(on_demand.connections, range.plan.request.max_buffered_bytes);
-        let board = board.in_bulk(position.segment == range.whole().segment);
+        let board = board.in_bulk(position.segment == range.whole().segment).goes_on(range.goes_on_behind(&position));
         let board = Arc::new(if position.is_backward() { board.backward() } else { board });
         let (account, told) = Account::new(Arc::clone(reporter.statistics()));
         let has_end = range.goes_on.is_none() || range.plan.range.end.is_some();
-        let attempts = || Attempts::new(range.plan.patience.for_failures(has_end), account.clone());
+        let patience = range.plan.patience;
+        let attempts = || Attempts::new(patience.for_failures(has_end), account.clone());
         reporter.archive(Counts::default());
         let (position, steps) = as_it_is(range, position);
         let (listing, selection) = course(range, &position);
@@ -97,7 +95,7 @@ impl Session {
         let lister = lister::run(archive.clone(), clock, listing, selection, tail, attempts(), Arc::clone(&board));
         let mut tasks = vec![runtime.spawn(lister).abort_handle()];
         for index in 0..on_demand.connections {
-            let lane = lane::run(index, archive.clone(), attempts(), Arc::clone(&board));
+            let lane = lane::run(index, archive.clone(), attempts(), patience.for_absence(), Arc::clone(&board));
             tasks.push(runtime.spawn(lane).abort_handle());
         }
         // Of a stream that is followed, the end was set for all readings.
@@ -244,7 +242,7 @@ impl Session {
             Next::Missing(listed, reason) if self.range.goes_on_behind(&self.position) => {
                 self.open(&listed);
                 self.not_yet.push_back((listed, reason));
-                if self.not_yet.len() > MOST_NOT_YET
+                if self.not_yet.len() as u64 > MOST_YOUNG
                     && let Some((listed, reason)) = self.not_yet.pop_front()
                 {
                     self.miss(listed, reason)?;

@@ -69,8 +69,8 @@ pub(crate) struct List {
     pub tags: ArchiveTags,
     /// Whether the body ends with the first fragment that is missing.
     pub end_at_missing: bool,
-    /// A number that is not to be found whether it is there or not, by its place in what is left of the list.
-    pub lost: Option<u64>,
+    /// Numbers that are not to be found whether they are there or not.
+    pub lost: Vec<FragmentNumber>,
 }
 
 /// What comes next of a source.
@@ -280,8 +280,7 @@ impl Follow {
 impl List {
     fn advance(&mut self) -> Next {
         let Some(number) = self.numbers.pop_front() else { return Next::End };
-        let lost = self.lost == Some(0);
-        self.lost = self.lost.and_then(|place| place.checked_sub(1));
+        let lost = self.lost.contains(&number);
         match self.stream.archived(&number).filter(|_| !lost) {
             Some(fragment) => Next::Fragment(fragment),
             None => {

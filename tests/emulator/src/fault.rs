@@ -36,8 +36,8 @@ pub enum Fault {
     },
     /// GetMediaForFragmentList does not find the fragment at this place of its list, counted from 0, this time.
     MissingFragment(u64),
-    /// GetMediaForFragmentList does not find this fragment.
-    LostFragment(FragmentNumber),
+    /// GetMediaForFragmentList does not find these fragments.
+    LostFragments(Vec<FragmentNumber>),
     /// GetMediaForFragmentList says nothing of the fragment at this place of its list, counted from 0, and goes on behind
     /// it.
     LeftOutFragment(u64),
@@ -70,7 +70,7 @@ impl Fault {
     fn operation(&self) -> Operation {
         match self {
             Self::Http { operation, .. } | Self::HangRequest { operation } => *operation,
-            Self::MissingFragment(_) | Self::LostFragment(_) | Self::LeftOutFragment(_) => {
+            Self::MissingFragment(_) | Self::LostFragments(_) | Self::LeftOutFragment(_) => {
                 Operation::GetMediaForFragmentList
             }
             Self::DataEndpoint(_) => Operation::GetDataEndpoint,
