@@ -10,6 +10,7 @@ mod changes;
 mod checkpoint;
 mod contract;
 mod credentials;
+mod decoding;
 mod devices;
 mod duplicates;
 mod dvr;
@@ -30,6 +31,8 @@ mod progress;
 mod queries;
 mod range;
 mod relay;
+#[path = "../common/reordered.rs"]
+mod reordered;
 mod secrets;
 mod seek;
 mod shutdown;
