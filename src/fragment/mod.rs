@@ -3,6 +3,7 @@
 mod assembler;
 mod backward;
 mod copies;
+mod decoding_time;
 mod deduplicator;
 mod drift;
 mod edges;
@@ -22,6 +23,7 @@ mod unix_time;
 
 pub use assembler::{Assembler, Document, Event, Fragment, FragmentEnd, Header, Partial, ResumePoint};
 pub use backward::{Backward, Cut};
+pub use decoding_time::{DecodingTimes, MAX_DEPTH, Reordering};
 pub use deduplicator::Dropped;
 pub use drift::{Arrival, Drift};
 pub use edges::{Edges, Opening};

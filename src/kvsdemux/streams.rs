@@ -76,14 +76,8 @@ impl Streams {
 
     /// Another segment begins, after a flush or without one.
     pub fn set_segment(&mut self, segment: gst::Event) {
-        self.push_event(&segment);
+        self.outlets().for_each(|outlet| outlet.begin_segment(segment.clone()));
         self.segment = segment;
-        let backward = self.is_backward();
-        self.outlets().for_each(|outlet| outlet.play(backward));
-    }
-
-    fn is_backward(&self) -> bool {
-        matches!(self.segment.view(), gst::EventView::Segment(segment) if segment.segment().rate() < 0.0)
     }
 
     /// Upstream has something to say of the whole stream.
@@ -114,7 +108,7 @@ impl Streams {
     /// Sends an event to every pad.
     pub fn push_event(&mut self, event: &gst::Event) {
         for outlet in self.outlets() {
-            outlet.pad.push_event(event.clone());
+            outlet.push_event(event);
         }
     }
 
@@ -255,7 +249,6 @@ impl Streams {
 
     /// Adds the pad of the entry, with all that goes before its first buffer.
     fn add(&mut self, element: &KvsDemux, at: usize, collection: &gst::StreamCollection, header: &Header) {
-        let backward = self.is_backward();
         let Some(entry) = self.entries.get_mut(at) else { return };
         let pad = imp::source_pad(element, is_video(&entry.track.kind), &entry.pad_name);
         if let Err(error) = pad.set_active(true) {
@@ -271,7 +264,8 @@ impl Streams {
         );
         pad.push_event(gst::event::StreamCollection::new(collection));
         pad.push_event(gst::event::Caps::new(&entry.caps));
-        pad.push_event(self.segment.clone());
+        let outlet = Outlet::new(pad.clone(), entry.index, &entry.track, &entry.caps, self.segment.clone());
+        outlet.push_segment();
         if let Some(tags) = tags::of_track(&entry.track) {
             pad.push_event(gst::event::Tag::new(tags));
         }
@@ -284,8 +278,6 @@ impl Streams {
         if let Err(error) = element.add_pad(&pad) {
             gst::error!(imp::CAT, obj = pad, "{error}");
         }
-        let mut outlet = Outlet::new(pad, entry.index, &entry.track, &entry.caps);
-        outlet.play(backward);
         entry.outlet = Some(outlet);
     }
 

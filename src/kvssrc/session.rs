@@ -17,7 +17,7 @@ use super::report::Reporter;
 use super::settings::{Live, Patience, Plan};
 use crate::aws::{self, ArrivalClock, Consumer, Recovery, StartSelector, Unrenewed};
 use crate::fragment::{self, Arrival, Fragment, FragmentNumber, FrameReader, Header, Output, UnixTime};
-use crate::output::{self, Item, Queue, TrackCaps, TrackSelector, Writer, clock_time};
+use crate::output::{self, Item, Order, Queue, TrackCaps, TrackSelector, Writer, clock_time};
 
 /// How long the head of a stream is watched for more of a range that is over.
 const IDLE_IN_THE_PAST: Duration = Duration::from_secs(10);
@@ -36,6 +36,8 @@ pub struct Session {
     /// Told where the reading is, where one can go back in it.
     watch: Option<Watch>,
     stream_time: Option<gst::ClockTime>,
+    /// By how many ns the times of what goes out are later, as the element knows it.
+    later: u64,
     /// Whole, and gone out; the checkpoint is to name it.
     accepted: Option<FragmentNumber>,
     /// The start that was asked for, and the one that the connection at hand began with.
@@ -71,6 +73,8 @@ pub enum Step {
     Segment(gst::FormattedSegment<gst::ClockTime>),
     /// In the segment at hand, presentation time 0 has this stream time.
     StreamTime(gst::ClockTime),
+    /// The times of what is pushed from now on are later by other so many ns than before, and so is the segment at hand.
+    Later { before: u64, later: u64 },
     /// Ask downstream what it takes, and go on with [`Session::begin`].
     Negotiate(Arc<Fragment>),
     /// Wait for [`Session::receive`].
@@ -123,6 +127,7 @@ impl Session {
             reporter,
             watch,
             stream_time: None,
+            later: 0,
             accepted: None,
             first_start: start.clone(),
             start,
@@ -142,6 +147,11 @@ impl Session {
         self.frames = frames;
         self.frames.resume(false);
         self.writing = writing;
+        if let Some((_, writer)) = &mut self.writing {
+            // The segment goes on.
+            self.later = writer.later();
+            writer.go_on_as(Order::Decoding);
+        }
         self
     }
 
@@ -154,6 +164,11 @@ impl Session {
         loop {
             if let Some(time) = self.stream_time.take() {
                 return Ok(Step::StreamTime(time));
+            }
+            let later = self.writing.as_ref().map_or(0, |(_, writer)| writer.later());
+            if later != self.later {
+                let before = std::mem::replace(&mut self.later, later);
+                return Ok(Step::Later { before, later });
             }
             if let Some(item) = self.queue.pop_front() {
                 return Ok(Step::Item(item));
@@ -244,7 +259,7 @@ impl Session {
     pub fn begin(&mut self, fragment: &Arc<Fragment>, downstream: &gst::Caps) -> Result<(), Error> {
         let before = self.writing.take().map(|(_, writer)| writer);
         let header = &fragment.header;
-        let mut writer = output::writer(header, downstream, self.track.as_ref(), &self.track_caps, before.as_ref())?;
+        let mut writer = output::writer(header, downstream, self.track.as_ref(), &self.track_caps, before)?;
         writer.begin_fragment(fragment, &mut self.queue);
         self.reporter.header(header);
         self.writing = Some((Arc::clone(header), writer));

@@ -4,9 +4,11 @@ mod buffer;
 pub mod caps;
 mod claim;
 mod container;
+mod decoding;
 mod error;
 mod fragment_meta;
 mod negotiation;
+mod parameter_sets;
 mod time;
 mod track;
 
@@ -19,6 +21,7 @@ pub(crate) use buffer::{captured, is_capture_time, set_captured};
 pub use caps::elementary_template_caps;
 pub use claim::{TrackCaps, track_caps_property};
 pub use container::{ContainerWriter, template_caps as container_template_caps};
+pub use decoding::Order;
 pub use error::Error;
 pub use fragment_meta::FragmentMeta;
 pub use negotiation::{TrackSelector, choose};
@@ -60,6 +63,28 @@ impl Writer {
         }
     }
 
+    /// Frames come in this order from now on, in a segment of their own.
+    pub fn play(&mut self, order: Order) {
+        if let Self::Track(writer) = self {
+            writer.play(order);
+        }
+    }
+
+    /// The same, where the segment goes on.
+    pub fn go_on_as(&mut self, order: Order) {
+        if let Self::Track(writer) = self {
+            writer.go_on_as(order);
+        }
+    }
+
+    /// By how many ns the times of buffers are later than presentation times, see [`TrackWriter::later`].
+    pub fn later(&self) -> u64 {
+        match self {
+            Self::Container(_) => 0,
+            Self::Track(writer) => writer.later(),
+        }
+    }
+
     /// A fragment begins, under the header that the writer was chosen for.
     pub fn begin_fragment(&mut self, fragment: &Arc<Fragment>, queue: &mut Queue) {
         match self {
@@ -95,10 +120,28 @@ pub fn writer(
     downstream: &gst::Caps,
     selector: Option<&TrackSelector>,
     claim: &TrackCaps,
-    before: Option<&Writer>,
+    before: Option<Writer>,
 ) -> Result<Writer, Error> {
     match before {
         Some(Writer::Container(_)) => Ok(Writer::Container(ContainerWriter::new(header))),
-        _ => choose(header, downstream, selector, claim),
+        Some(Writer::Track(before)) => {
+            let mut writer = choose(header, downstream, selector, claim)?;
+            if let Writer::Track(writer) = &mut writer {
+                writer.go_on_from(before);
+            }
+            Ok(writer)
+        }
+        None => choose(header, downstream, selector, claim),
     }
+}
+
+/// Moves a segment whose buffers are later by other so many ns than before; running and stream time stay as they are.
+pub fn move_segment(segment: &mut gst::FormattedSegment<gst::ClockTime>, before: u64, later: u64) {
+    let moved = |time: Option<gst::ClockTime>| {
+        time.and_then(|time| clock_time(time.nseconds().saturating_sub(before).saturating_add(later)))
+    };
+    let (start, stop, position) = (moved(segment.start()), moved(segment.stop()), moved(segment.position()));
+    segment.set_start(start);
+    segment.set_stop(stop);
+    segment.set_position(position);
 }

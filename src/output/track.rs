@@ -4,13 +4,17 @@ use std::sync::Arc;
 
 use super::buffer;
 use super::caps::{frame_alignment, stream_headers, track_caps};
+use super::decoding::{Decoding, Order};
 use super::fragment_meta::Stamp;
-use super::{Item, Kinds, Queue};
+use super::{Item, Kinds, Queue, clock_time};
 use crate::fragment::{Fragment, TimedBlock};
 use crate::mkv::{Pieces, Track, TrackKind};
 use bytes::Bytes;
 
 /// Writes the frames of one track.
+///
+/// Of H.264 and H.265 they have decoding times. Where these begin before presentation times, there must be room for them,
+/// since no buffer has a time before 0: buffers are [`later`](Self::later), and so is the segment that they are for.
 #[derive(Debug)]
 pub struct TrackWriter {
     index: usize,
@@ -26,6 +30,9 @@ pub struct TrackWriter {
     /// Time has jumped on some track since the last frame of this one.
     discont: bool,
     captured: bool,
+    /// Of a codec that has pictures out of order.
+    decoding: Option<Decoding>,
+    later: u64,
     unix_time: gst::Caps,
     stamp: Stamp,
 }
@@ -40,6 +47,8 @@ impl TrackWriter {
             // That of the largest sample.
             false => (Vec::new(), if raw { 8 } else { 1 }),
         };
+        let private = track.codec_private.as_ref().filter(|_| claimed);
+        let decoding = Decoding::new(&caps, private, track.default_duration);
         let mut head = vec![Item::Caps(caps)];
         for bytes in headers {
             let mut header = gst::Buffer::from_slice(bytes);
@@ -55,9 +64,47 @@ impl TrackWriter {
             head,
             discont: false,
             captured: false,
+            later: decoding.as_ref().map_or(0, Decoding::delay),
+            decoding,
             unix_time: buffer::unix_time_caps(),
             stamp: Stamp::default(),
         }
+    }
+
+    /// Goes on behind the frames that another writer wrote.
+    pub fn go_on_from(&mut self, before: Self) {
+        self.later = self.later.max(before.later);
+        self.discont |= before.discont;
+        if let (Some(decoding), Some(before)) = (&mut self.decoding, before.decoding) {
+            decoding.go_on_from(before);
+        }
+    }
+
+    /// Frames come in this order from now on, in a segment of their own.
+    pub fn play(&mut self, order: Order) {
+        if let Some(decoding) = &mut self.decoding {
+            decoding.play(order);
+            self.later = decoding.delay();
+        }
+    }
+
+    /// The same, where the segment goes on.
+    pub fn go_on_as(&mut self, order: Order) {
+        if let Some(decoding) = &mut self.decoding {
+            decoding.go_on_as(order);
+            self.later = self.later.max(decoding.delay());
+        }
+    }
+
+    /// What comes next does not go on where the last frame ended.
+    pub fn interrupt(&mut self) {
+        self.discont = true;
+    }
+
+    /// By how many ns the times of buffers are later than presentation times. It may change with each call that writes,
+    /// and counts for what that wrote.
+    pub fn later(&self) -> u64 {
+        self.later
     }
 
     /// What goes out.
@@ -83,17 +130,31 @@ impl TrackWriter {
         if timed.track != Some(self.index) {
             return;
         }
+        let keyframe = timed.block.keyframe;
+        if self.decoding.as_mut().is_some_and(|decoding| !decoding.wants(timed.capture_time, keyframe)) {
+            return;
+        }
         let mut flags = gst::BufferFlags::empty();
-        flags.set(gst::BufferFlags::DELTA_UNIT, self.video && !timed.block.keyframe);
+        flags.set(gst::BufferFlags::DELTA_UNIT, self.video && !keyframe);
         flags.set(gst::BufferFlags::DROPPABLE, timed.block.discardable);
         flags.set(gst::BufferFlags::DECODE_ONLY, timed.block.invisible);
         flags.set(gst::BufferFlags::DISCONT, std::mem::take(&mut self.discont));
         for (frame, distance) in timed.frames() {
+            let frame = self.whole(frame);
+            if let Some(decoding) = &mut self.decoding {
+                decoding.look(&frame, keyframe);
+                self.later = self.later.max(decoding.delay());
+            }
             let pts = distance
-                .and_then(|distance| timed.pts.checked_add(distance))
-                .map(|pts| pts.saturating_sub(self.codec_delay));
-            let mut buffer = buffer::from_samples(self.whole(frame), self.alignment);
+                .and_then(|distance| timed.pts.checked_add(distance)?.checked_add(self.later))
+                .map(|pts| pts.saturating_sub(self.codec_delay))
+                .filter(|pts| clock_time(*pts).is_some());
+            let decoding = self.decoding.as_mut().zip(pts);
+            let discont = flags.contains(gst::BufferFlags::DISCONT);
+            let dts = decoding.and_then(|(decoding, pts)| decoding.time(pts, keyframe, discont));
+            let mut buffer = buffer::from_samples(frame, self.alignment);
             buffer::stamp(&mut buffer, pts, timed.frame_duration, flags);
+            buffer::decode_at(&mut buffer, dts);
             if let (true, Some(distance)) = (self.captured, distance) {
                 let time =
                     timed.capture_time.saturating_add_unsigned(distance).saturating_sub_unsigned(self.codec_delay);

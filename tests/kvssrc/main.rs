@@ -11,6 +11,7 @@ mod changes;
 mod checkpoint;
 mod contract;
 mod credentials;
+mod decoding;
 mod devices;
 mod duplicates;
 mod dvr;
@@ -34,6 +35,8 @@ mod queries;
 mod range;
 mod refusals;
 mod relay;
+#[path = "../common/reordered.rs"]
+mod reordered;
 mod secrets;
 mod seek;
 mod shutdown;

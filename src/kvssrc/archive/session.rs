@@ -23,7 +23,7 @@ use crate::kvssrc::report::Reporter;
 use crate::kvssrc::session::Step;
 use crate::kvssrc::statistics::Counts;
 use crate::mkv::Element;
-use crate::output::{self, Item, Queue, Writer, clock_time};
+use crate::output::{self, Item, Order, Queue, Writer, clock_time};
 
 /// From a position of a range to its end. Dropped, all calls are over at once.
 pub struct Session {
@@ -44,6 +44,8 @@ pub struct Session {
     /// What goes to the pad. Backward, a run is gathered there first.
     queue: Queue,
     run_is_whole: bool,
+    /// By how many ns the times of what goes out are later, as the element knows it.
+    later: u64,
     /// How far the frames that went out reach.
     reached: Option<gst::ClockTime>,
     notices: VecDeque<Notice>,
@@ -116,6 +118,7 @@ impl Session {
             writing: None,
             queue: Queue::new(),
             run_is_whole: false,
+            later: 0,
             reached: None,
             notices: VecDeque::new(),
             told,
@@ -138,6 +141,11 @@ impl Session {
     /// A fragment is missing, where that is an error.
     pub fn step(&mut self) -> Result<Step, Error> {
         loop {
+            let later = self.writing.as_ref().map_or(0, |(_, writer)| writer.later());
+            if later != self.later {
+                let before = std::mem::replace(&mut self.later, later);
+                return Ok(Step::Later { before, later });
+            }
             if let Some(step) = self.step_of_queue() {
                 return Ok(step);
             }
@@ -208,9 +216,13 @@ impl Session {
     /// There is no such format.
     pub fn begin(&mut self, fragment: &Arc<Fragment>, downstream: &gst::Caps) -> Result<(), Error> {
         let before = self.writing.take().map(|(_, writer)| writer);
+        let is_first = before.is_none();
         let header = &fragment.header;
         let plan = &self.range.plan;
-        let mut writer = output::writer(header, downstream, plan.track.as_ref(), &plan.track_caps, before.as_ref())?;
+        let mut writer = output::writer(header, downstream, plan.track.as_ref(), &plan.track_caps, before)?;
+        if is_first {
+            writer.play(Order::of(self.position.segment.upcast_ref()));
+        }
         writer.begin_fragment(fragment, &mut self.queue);
         self.range.goes_out_as(writer.kinds());
         self.reporter.header(header);
@@ -308,12 +320,15 @@ impl Session {
     pub fn continued(mut self, before: Continuation) -> Self {
         self.frames = before.frames;
         self.writing = before.writing;
+        if let Some((_, writer)) = &mut self.writing {
+            writer.play(Order::of(self.position.segment.upcast_ref()));
+        }
         self
     }
 
-    /// The presentation time behind the latest frame that is shown; `None` where there is none.
+    /// The time behind the latest frame that is shown, in the segment that it went out in; `None` where there is none.
     pub fn behind_latest(&self) -> Option<gst::ClockTime> {
-        self.latest.and_then(|latest| clock_time(latest.saturating_add(1)))
+        self.latest.and_then(|latest| clock_time(latest.saturating_add(self.later).saturating_add(1)))
     }
 
     /// What went out last ended there, in time of the segment it went out in. The frames of a segment come in decoding
@@ -500,7 +515,7 @@ impl Session {
     /// The segment of what goes out: as it was asked for, moved by what comes before the beginning of the range.
     fn segment(&self, opening: Opening) -> gst::FormattedSegment<gst::ClockTime> {
         let mut segment = self.position.segment.clone();
-        let lead = clock_time(opening.lead).unwrap_or_default();
+        let lead = clock_time(opening.lead.saturating_add(self.later)).unwrap_or_default();
         let start = clock_time(opening.start).unwrap_or_default();
         let stop = opening.stop.and_then(clock_time).or(segment.stop());
         let stop = stop.map(|stop| stop.saturating_add(lead));
