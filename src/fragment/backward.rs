@@ -261,8 +261,9 @@ mod tests {
             while let Some(output) = reader.next().unwrap() {
                 cut.push(output);
             }
-            if let Some(end) = reader.end_fragment() {
-                cut.push(Output::End(end));
+            reader.end_fragment();
+            while let Some(output) = reader.ready() {
+                cut.push(output);
             }
         }
         cut.finish();

@@ -226,11 +226,6 @@ impl Deduplicator {
         !self.ready.is_empty()
     }
 
-    /// Puts what [`push`](Self::push) gave after all that waits.
-    pub fn put_back(&mut self, sorted: Option<Sorted>) {
-        self.ready.extend(sorted);
-    }
-
     /// Takes in what comes next. What it is, if that is one thing and nothing waits before it; else it is to be
     /// [popped](Self::pop).
     pub fn push(&mut self, event: Event) -> Option<Sorted> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::buffer;
 use super::caps::{frame_alignment, stream_headers, track_caps};
+use super::clipping::Clipping;
 use super::fragment_meta::Stamp;
 use super::{Item, Kinds, Queue};
 use crate::fragment::{Fragment, TimedBlock};
@@ -19,6 +20,8 @@ pub struct TrackWriter {
     alignment: usize,
     /// CodecDelay, in ns: what a frame's time lies before that of its block (RFC 9559, CodecDelay).
     codec_delay: u64,
+    /// `None` for pictures.
+    clipping: Option<Clipping>,
     /// Taken off every frame by the producer, to be put on again.
     stripped_header: Bytes,
     /// What goes out before the first frame; empty once it has.
@@ -40,6 +43,7 @@ impl TrackWriter {
             // That of the largest sample.
             false => (Vec::new(), if raw { 8 } else { 1 }),
         };
+        let clipping = Clipping::new(track, &caps);
         let mut head = vec![Item::Caps(caps)];
         for bytes in headers {
             let mut header = gst::Buffer::from_slice(bytes);
@@ -51,6 +55,7 @@ impl TrackWriter {
             video: matches!(track.kind, TrackKind::Video(_)),
             alignment,
             codec_delay: track.codec_delay,
+            clipping,
             stripped_header: track.stripped_header.clone(),
             head,
             discont: false,
@@ -88,12 +93,21 @@ impl TrackWriter {
         flags.set(gst::BufferFlags::DROPPABLE, timed.block.discardable);
         flags.set(gst::BufferFlags::DECODE_ONLY, timed.block.invisible);
         flags.set(gst::BufferFlags::DISCONT, std::mem::take(&mut self.discont));
-        for (frame, distance) in timed.frames() {
-            let pts = distance
-                .and_then(|distance| timed.pts.checked_add(distance))
-                .map(|pts| pts.saturating_sub(self.codec_delay));
+        let last = timed.block.frame_count().saturating_sub(1);
+        for (index, (frame, distance)) in timed.frames().enumerate() {
+            let time = distance.and_then(|distance| timed.pts.checked_add(distance));
+            let pts = time.map(|time| time.saturating_sub(self.codec_delay));
             let mut buffer = buffer::from_samples(self.whole(frame), self.alignment);
-            buffer::stamp(&mut buffer, pts, timed.frame_duration, flags);
+            let mut duration = timed.frame_duration;
+            if let Some(clipping) = self.clipping {
+                let early = time.map_or(0, |time| clipping.before_zero(time));
+                duration = duration.map(|duration| duration.saturating_sub(early));
+                let padding = timed.block.discard_padding;
+                let padded = |is_there: bool| if is_there { padding.unsigned_abs() } else { 0 };
+                let start = early.saturating_add(padded(padding < 0 && index == 0));
+                clipping.put(&mut buffer, start, padded(padding > 0 && index == last));
+            }
+            buffer::stamp(&mut buffer, pts, duration, flags);
             if let (true, Some(distance)) = (self.captured, distance) {
                 let time =
                     timed.capture_time.saturating_add_unsigned(distance).saturating_sub_unsigned(self.codec_delay);

@@ -195,7 +195,7 @@ fn write(body: &[u8], mode: TimestampMode) -> usize {
                 container.write(&block, &mut queue);
                 tracks.iter_mut().for_each(|track| track.write(&block, &mut queue));
             }
-            Output::End(_) | Output::RangeEnd => {}
+            Output::End(_) | Output::Repeated(_) | Output::Dropped(_) | Output::RangeEnd => {}
         }
     }
     let buffers = queue.iter().filter_map(|item| if let Item::Buffer(buffer) = item { Some(buffer) } else { None });

@@ -22,6 +22,7 @@ use crate::kvssrc::notice::Notice;
 use crate::kvssrc::report::Reporter;
 use crate::kvssrc::session::Step;
 use crate::kvssrc::statistics::Counts;
+use crate::kvssrc::undescribed::Undescribed;
 use crate::mkv::Element;
 use crate::output::{self, Item, Queue, Writer, clock_time};
 
@@ -41,6 +42,7 @@ pub struct Session {
     offset: u64,
     at_hand: Option<Listed>,
     writing: Option<(Arc<Header>, Writer)>,
+    undescribed: Undescribed,
     /// What goes to the pad. Backward, a run is gathered there first.
     queue: Queue,
     run_is_whole: bool,
@@ -116,6 +118,7 @@ impl Session {
             offset: 0,
             at_hand: None,
             writing: None,
+            undescribed: Undescribed::default(),
             queue: Queue::new(),
             run_is_whole: false,
             reached: None,
@@ -184,7 +187,7 @@ impl Session {
                 None => {
                     self.run_is_whole = true;
                     if self.queue.is_empty() && !self.read()? {
-                        return Ok(if self.ended { Step::End } else { Step::Receive });
+                        return if self.ended { self.undescribed.end().map(|()| Step::End) } else { Ok(Step::Receive) };
                     }
                 }
             }
@@ -212,7 +215,14 @@ impl Session {
         let before = self.writing.take().map(|(_, writer)| writer);
         let header = &fragment.header;
         let plan = &self.range.plan;
-        let mut writer = output::writer(header, downstream, plan.track.as_ref(), &plan.track_caps, before.as_ref())?;
+        let choice = output::writer(header, downstream, plan.track.as_ref(), &plan.track_caps, before.as_ref());
+        let mut writer = match self.undescribed.judge(fragment, choice)? {
+            Ok(writer) => writer,
+            Err(notice) => {
+                self.notices.push_back(notice);
+                return Ok(());
+            }
+        };
         writer.begin_fragment(fragment, &mut self.queue);
         self.range.goes_out_as(writer.kinds());
         self.reporter.header(header);
