@@ -306,7 +306,7 @@ impl Deduplicator {
     /// The next block of what has been a copy so far.
     fn compare(&mut self, mut copy: Copy, block: mkv::Block, offset: i64) -> Option<Sorted> {
         copy.record.push(&block, offset);
-        let Some(original) = self.memory.get(copy.original) else { return None };
+        let original = self.memory.get(copy.original)?;
         if copy.record.blocks > original.blocks {
             // The earlier one was cut here.
             drop_held(&mut copy);

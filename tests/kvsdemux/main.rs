@@ -20,6 +20,7 @@ mod pictures;
 mod players;
 mod properties;
 mod select;
+mod skew;
 mod sound;
 #[allow(dead_code, reason = "shared with the tests of kvssrc")]
 #[path = "../kvssrc/support.rs"]
