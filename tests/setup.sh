@@ -164,6 +164,7 @@ want_build() {
     want_tool pkg-config pkg-config
     want_module gstreamer-1.0 libgstreamer1.0-dev
     want_module gstreamer-base-1.0 libgstreamer1.0-dev
+    want_module gstreamer-audio-1.0 libgstreamer-plugins-base1.0-dev
     want_tool gst-launch-1.0 gstreamer1.0-tools
     want_tool gst-inspect-1.0 gstreamer1.0-tools
     want_element matroskademux gstreamer1.0-plugins-good

@@ -10,6 +10,7 @@ mod edges;
 mod error;
 mod frame_reader;
 mod listing;
+mod look_ahead;
 mod number;
 mod range;
 mod selection;

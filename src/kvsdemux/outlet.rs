@@ -139,6 +139,9 @@ impl Outlet {
         {
             self.tell(silence);
         }
+        if let Hearing::Forward(silence) = &mut self.hearing {
+            silence.begin_fragment();
+        }
         self.writer.begin_fragment(&opening.fragment, &mut self.queue);
         opening.equip(&mut self.queue);
         self.push()

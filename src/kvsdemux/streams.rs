@@ -28,7 +28,14 @@ pub struct Streams {
     /// What every pad begins with, in that order, behind stream-start and caps.
     segment: gst::Event,
     upstream_tags: Option<gst::TagList>,
+    /// How many fragments in a row were left out, since their headers described no track.
+    left_out: u32,
+    /// Why the last one was.
+    why_left_out: Option<String>,
 }
+
+/// How many that may be.
+const MOST_LEFT_OUT: u32 = 10;
 
 /// One track.
 struct Entry {
@@ -61,12 +68,22 @@ impl Streams {
             group: gst::GroupId::next(),
             segment,
             upstream_tags: None,
+            left_out: 0,
+            why_left_out: None,
         }
     }
 
     /// Whether no fragment has begun.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// Why no fragment has begun.
+    pub fn why_empty(&mut self) -> Error {
+        match self.why_left_out.take() {
+            Some(reasons) => Error::NoKnownTrack { reasons, may_pass: false },
+            None => Error::NoStreams,
+        }
     }
 
     /// Upstream's group, of which the streams are a part.
@@ -122,7 +139,12 @@ impl Streams {
             Some((before, _)) if Arc::ptr_eq(&before.fragment.header, &opening.fragment.header) => {
                 before.clone_from(opening);
             }
-            _ => self.adopt(element, control, opening)?,
+            _ => {
+                if let Some(loss) = self.adopt_if_described(element, control, opening)? {
+                    loss.warn(element);
+                    return Ok(());
+                }
+            }
         }
         self.each_outlet(|outlet, _| outlet.begin_fragment(opening))
     }
@@ -133,6 +155,9 @@ impl Streams {
     ///
     /// Downstream wants no more.
     pub fn block(&mut self, arrival: &Arrival) -> Result<(), Stop> {
+        if self.left_out > 0 {
+            return Ok(());
+        }
         let track = arrival.timed.track;
         self.each_outlet(|outlet, index| outlet.block(arrival, track == Some(index)))
     }
@@ -179,6 +204,28 @@ impl Streams {
             }
         }
         Ok(())
+    }
+
+    /// Takes over the tracks of a header; or what keeps its fragment out, where the next one may have another.
+    fn adopt_if_described(
+        &mut self,
+        element: &KvsDemux,
+        control: &Control,
+        opening: &Opening,
+    ) -> Result<Option<Loss>, Error> {
+        match self.adopt(element, control, opening) {
+            Err(Error::NoKnownTrack { reasons, may_pass: true }) if self.left_out < MOST_LEFT_OUT => {
+                self.left_out = self.left_out.saturating_add(1);
+                self.why_left_out = Some(reasons.clone());
+                Ok(Some(Loss::Fragment { reasons }))
+            }
+            result => {
+                if std::mem::take(&mut self.left_out) > 0 {
+                    self.interrupt();
+                }
+                result.map(|()| None)
+            }
+        }
     }
 
     /// Takes over the tracks of a header. A pad stays where its track goes on in a format that downstream takes.
@@ -375,17 +422,17 @@ fn offers<'a>(element: &KvsDemux, header: &'a Header, claim: &TrackCaps) -> Resu
     for (index, track) in header.tracks.tracks.iter().enumerate() {
         match claim.of(track) {
             Ok(caps) => offers.push(Offer { index, track, caps }),
-            Err(reason) => lost.push(Loss::Track { number: track.number, reason }),
+            Err(reason) => lost.push((track.number, reason)),
         }
     }
     if offers.is_empty() {
-        let reasons = lost.iter().map(|loss| match loss {
-            Loss::Track { number, reason } => format!("track {number}: {reason}"),
-            Loss::Cut(error) => error.to_string(),
+        let reasons = lost.iter().map(|(number, reason)| format!("track {number}: {reason}"));
+        return Err(Error::NoKnownTrack {
+            reasons: reasons.collect::<Vec<_>>().join("; "),
+            may_pass: lost.iter().any(|(_, reason)| reason.may_pass()),
         });
-        return Err(Error::NoKnownTrack(reasons.collect::<Vec<_>>().join("; ")));
     }
-    lost.iter().for_each(|loss| loss.warn(element));
+    lost.into_iter().for_each(|(number, reason)| Loss::Track { number, reason }.warn(element));
     Ok(offers)
 }
 

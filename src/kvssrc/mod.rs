@@ -22,6 +22,7 @@ mod seeks;
 mod session;
 mod settings;
 mod statistics;
+mod undescribed;
 
 pub(crate) use settings::Settings;
 

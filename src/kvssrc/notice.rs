@@ -26,6 +26,8 @@ pub enum Notice {
     Missing { from: Option<i64>, to: i64 },
     /// A fragment of the archive cannot be had: its frames, between two moments in ms since 1970, are missing.
     Gone { number: FragmentNumber, from: i64, to: i64, reason: String },
+    /// The header of a fragment does not describe what downstream takes.
+    LeftOut { number: Option<FragmentNumber>, reason: String },
     /// Nothing is stored in the range that was asked for.
     Nothing,
     /// All of a range has been read: what has become of its fragments.
@@ -93,6 +95,7 @@ impl Notice {
             Self::Duration => return Some(gst::message::DurationChanged::builder().src(source).build()),
             Self::Missing { .. }
             | Self::Gone { .. }
+            | Self::LeftOut { .. }
             | Self::Nothing
             | Self::Cut { .. }
             | Self::Dropped(_)
@@ -120,7 +123,9 @@ impl Notice {
                 "A stream keeps what it gets for as long as its data retention says: not at all where that is 0 hours. \
                  Else, is the offset from UTC right, and the clock that fragment-selector names?",
             )),
-            Self::Cut { reason } | Self::Gone { reason, .. } => Some((format!("{self}."), reason)),
+            Self::Cut { reason } | Self::Gone { reason, .. } | Self::LeftOut { reason, .. } => {
+                Some((format!("{self}."), reason))
+            }
             _ => None,
         }
     }
@@ -160,6 +165,12 @@ impl fmt::Display for Notice {
             Self::Gone { number, from, to, .. } => {
                 let moment = |ms: i64| Moment(ms.saturating_mul(1_000_000));
                 write!(formatter, "Fragment {number} is missing, from {} to {}", moment(*from), moment(*to))
+            }
+            Self::LeftOut { number: Some(number), .. } => {
+                write!(formatter, "Fragment {number} is left out: its header does not describe what downstream takes")
+            }
+            Self::LeftOut { number: None, .. } => {
+                write!(formatter, "A fragment is left out: its header does not describe what downstream takes")
             }
             Self::Nothing => write!(formatter, "The stream has nothing stored in this range"),
             Self::Archive(Counts { listed, delivered, missing, duplicates }) => {

@@ -15,6 +15,7 @@ use super::link::{Event, Link, Pace};
 use super::notice::Notice;
 use super::report::Reporter;
 use super::settings::{Live, Patience, Plan};
+use super::undescribed::Undescribed;
 use crate::aws::{self, ArrivalClock, Consumer, Recovery, StartSelector, Unrenewed};
 use crate::fragment::{self, Arrival, Fragment, FragmentNumber, FrameReader, Header, Output, UnixTime};
 use crate::output::{self, Item, Order, Queue, TrackCaps, TrackSelector, Writer, clock_time};
@@ -30,6 +31,7 @@ pub struct Session {
     track: Option<TrackSelector>,
     track_caps: TrackCaps,
     writing: Option<(Arc<Header>, Writer)>,
+    undescribed: Undescribed,
     queue: Queue,
     notices: VecDeque<Notice>,
     reporter: Reporter,
@@ -122,6 +124,7 @@ impl Session {
             track: plan.track.clone(),
             track_caps: plan.track_caps.clone(),
             writing: None,
+            undescribed: Undescribed::default(),
             queue: Queue::new(),
             notices: VecDeque::new(),
             reporter,
@@ -232,8 +235,10 @@ impl Session {
                     self.reporter.repeated(&end, self.frames.duplicates());
                     self.accepted = end.number;
                 }
-                Ok(Some(Output::RangeEnd)) => return Ok(Step::End),
-                Ok(None) if self.ended && !self.frames.release() => return Ok(Step::End),
+                Ok(Some(Output::RangeEnd)) => return self.undescribed.end().map(|()| Step::End),
+                Ok(None) if self.ended && !self.frames.release() => {
+                    return self.undescribed.end().map(|()| Step::End);
+                }
                 Ok(None) if self.ended => {}
                 Ok(None) => return Ok(Step::Receive),
                 Err(error) => self.ended = self.over(Failure::Body(error))?,
@@ -259,7 +264,18 @@ impl Session {
     pub fn begin(&mut self, fragment: &Arc<Fragment>, downstream: &gst::Caps) -> Result<(), Error> {
         let before = self.writing.take().map(|(_, writer)| writer);
         let header = &fragment.header;
-        let mut writer = output::writer(header, downstream, self.track.as_ref(), &self.track_caps, before)?;
+        let choice = output::writer(header, downstream, self.track.as_ref(), &self.track_caps, before);
+        let was_left_out = self.undescribed.is_run();
+        let mut writer = match self.undescribed.judge(fragment, choice)? {
+            Ok(writer) => writer,
+            Err(notice) => {
+                self.notices.push_back(notice);
+                return Ok(());
+            }
+        };
+        if was_left_out {
+            self.frames.lose();
+        }
         writer.begin_fragment(fragment, &mut self.queue);
         self.reporter.header(header);
         self.writing = Some((Arc::clone(header), writer));

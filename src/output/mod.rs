@@ -3,6 +3,7 @@
 mod buffer;
 pub mod caps;
 mod claim;
+mod clipping;
 mod container;
 mod decoding;
 mod error;

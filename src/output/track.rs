@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::buffer;
 use super::caps::{frame_alignment, stream_headers, track_caps};
+use super::clipping::Clipping;
 use super::decoding::{Decoding, Order};
 use super::fragment_meta::Stamp;
 use super::{Item, Kinds, Queue, clock_time};
@@ -23,6 +24,8 @@ pub struct TrackWriter {
     alignment: usize,
     /// CodecDelay, in ns: what a frame's time lies before that of its block (RFC 9559, CodecDelay).
     codec_delay: u64,
+    /// `None` for pictures.
+    clipping: Option<Clipping>,
     /// Taken off every frame by the producer, to be put on again.
     stripped_header: Bytes,
     /// What goes out before the first frame; empty once it has.
@@ -49,6 +52,7 @@ impl TrackWriter {
         };
         let private = track.codec_private.as_ref().filter(|_| claimed);
         let decoding = Decoding::new(&caps, private, track.default_duration);
+        let clipping = Clipping::new(track, &caps);
         let mut head = vec![Item::Caps(caps)];
         for bytes in headers {
             let mut header = gst::Buffer::from_slice(bytes);
@@ -60,6 +64,7 @@ impl TrackWriter {
             video: matches!(track.kind, TrackKind::Video(_)),
             alignment,
             codec_delay: track.codec_delay,
+            clipping,
             stripped_header: track.stripped_header.clone(),
             head,
             discont: false,
@@ -139,21 +144,32 @@ impl TrackWriter {
         flags.set(gst::BufferFlags::DROPPABLE, timed.block.discardable);
         flags.set(gst::BufferFlags::DECODE_ONLY, timed.block.invisible);
         flags.set(gst::BufferFlags::DISCONT, std::mem::take(&mut self.discont));
-        for (frame, distance) in timed.frames() {
+        let last = timed.block.frame_count().saturating_sub(1);
+        for (index, (frame, distance)) in timed.frames().enumerate() {
             let frame = self.whole(frame);
             if let Some(decoding) = &mut self.decoding {
                 decoding.look(&frame, keyframe);
                 self.later = self.later.max(decoding.delay());
             }
-            let pts = distance
-                .and_then(|distance| timed.pts.checked_add(distance)?.checked_add(self.later))
+            let time = distance.and_then(|distance| timed.pts.checked_add(distance));
+            let pts = time
+                .and_then(|time| time.checked_add(self.later))
                 .map(|pts| pts.saturating_sub(self.codec_delay))
                 .filter(|pts| clock_time(*pts).is_some());
             let decoding = self.decoding.as_mut().zip(pts);
             let discont = flags.contains(gst::BufferFlags::DISCONT);
             let dts = decoding.and_then(|(decoding, pts)| decoding.time(pts, keyframe, discont));
             let mut buffer = buffer::from_samples(frame, self.alignment);
-            buffer::stamp(&mut buffer, pts, timed.frame_duration, flags);
+            let mut duration = timed.frame_duration;
+            if let Some(clipping) = self.clipping {
+                let early = time.map_or(0, |time| clipping.before_zero(time));
+                duration = duration.map(|duration| duration.saturating_sub(early));
+                let padding = timed.block.discard_padding;
+                let padded = |is_there: bool| if is_there { padding.unsigned_abs() } else { 0 };
+                let start = early.saturating_add(padded(padding < 0 && index == 0));
+                clipping.put(&mut buffer, start, padded(padding > 0 && index == last));
+            }
+            buffer::stamp(&mut buffer, pts, duration, flags);
             buffer::decode_at(&mut buffer, dts);
             if let (true, Some(distance)) = (self.captured, distance) {
                 let time =

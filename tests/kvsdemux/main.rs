@@ -23,6 +23,8 @@ mod properties;
 #[path = "../common/reordered.rs"]
 mod reordered;
 mod select;
+mod skew;
+mod sound;
 #[allow(dead_code, reason = "shared with the tests of kvssrc")]
 #[path = "../kvssrc/support.rs"]
 mod support;

@@ -22,6 +22,7 @@ use crate::kvssrc::notice::Notice;
 use crate::kvssrc::report::Reporter;
 use crate::kvssrc::session::Step;
 use crate::kvssrc::statistics::Counts;
+use crate::kvssrc::undescribed::Undescribed;
 use crate::mkv::Element;
 use crate::output::{self, Item, Order, Queue, Writer, clock_time};
 
@@ -41,6 +42,7 @@ pub struct Session {
     offset: u64,
     at_hand: Option<Listed>,
     writing: Option<(Arc<Header>, Writer)>,
+    undescribed: Undescribed,
     /// What goes to the pad. Backward, a run is gathered there first.
     queue: Queue,
     run_is_whole: bool,
@@ -116,6 +118,7 @@ impl Session {
             offset: 0,
             at_hand: None,
             writing: None,
+            undescribed: Undescribed::default(),
             queue: Queue::new(),
             run_is_whole: false,
             later: 0,
@@ -190,7 +193,7 @@ impl Session {
                 None => {
                     self.run_is_whole = true;
                     if self.queue.is_empty() && !self.read()? {
-                        return Ok(if self.ended { Step::End } else { Step::Receive });
+                        return if self.ended { self.undescribed.end().map(|()| Step::End) } else { Ok(Step::Receive) };
                     }
                 }
             }
@@ -219,7 +222,14 @@ impl Session {
         let is_first = before.is_none();
         let header = &fragment.header;
         let plan = &self.range.plan;
-        let mut writer = output::writer(header, downstream, plan.track.as_ref(), &plan.track_caps, before)?;
+        let choice = output::writer(header, downstream, plan.track.as_ref(), &plan.track_caps, before);
+        let mut writer = match self.undescribed.judge(fragment, choice)? {
+            Ok(writer) => writer,
+            Err(notice) => {
+                self.notices.push_back(notice);
+                return Ok(());
+            }
+        };
         if is_first {
             writer.play(Order::of(self.position.segment.upcast_ref()));
         }
