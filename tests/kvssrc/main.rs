@@ -18,6 +18,7 @@ mod errors;
 mod faults;
 mod fragment_meta;
 mod gaps;
+mod interruptions;
 mod judges;
 mod lines;
 mod live;
