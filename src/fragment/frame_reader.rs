@@ -260,6 +260,16 @@ impl FrameReader {
         };
     }
 
+    /// Where the stream is watched while it is made: what comes first was stored, and is shown from its beginning.
+    pub fn catch_up(&mut self) {
+        self.timeline = std::mem::take(&mut self.timeline).catching_up();
+    }
+
+    /// Running time stood still for so many ns, as in a pipeline that was paused.
+    pub fn paused(&mut self, pause: i64) {
+        self.timeline.paused(pause);
+    }
+
     /// What is pushed from now on came at this time.
     pub fn arrived(&mut self, arrival: Arrival) {
         self.timeline.arrived(arrival);

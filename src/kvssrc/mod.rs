@@ -3,6 +3,7 @@
 use gst::glib;
 use gst::prelude::*;
 
+mod ahead;
 mod announcement;
 mod archive;
 mod checkpoint;
@@ -14,6 +15,7 @@ mod imp;
 mod journal;
 mod link;
 mod notice;
+mod pace;
 mod progress;
 mod reading;
 mod report;

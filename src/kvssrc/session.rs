@@ -7,12 +7,14 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
+use super::ahead::Opener;
 use super::checkpoint::Checkpoint;
 use super::dvr::Watch;
 use super::error::Error;
 use super::idle::Idle;
-use super::link::{Event, Link, Pace};
+use super::link::{Event, Link};
 use super::notice::Notice;
+use super::pace::Pace;
 use super::report::Reporter;
 use super::settings::{Live, Patience, Plan};
 use super::undescribed::Undescribed;
@@ -42,8 +44,10 @@ pub struct Session {
     later: u64,
     /// Whole, and gone out; the checkpoint is to name it.
     accepted: Option<FragmentNumber>,
-    /// The start that was asked for, and the one that the connection at hand began with.
-    first_start: StartSelector,
+    opener: Opener,
+    /// What the running times of what comes are counted from, in ns on the reading's clock.
+    base_time: Option<u64>,
+    /// The start that the connection at hand began with.
     start: StartSelector,
     end: Option<UnixTime>,
     patience: Patience,
@@ -117,8 +121,12 @@ impl Session {
             }
             None => plan.request.start.clone(),
         };
+        if start != StartSelector::Now {
+            frames.catch_up();
+        }
+        let opener = Opener::new(consumer, start.clone(), plan.live.is_some());
         Ok(Self {
-            link: Link::new(consumer, start.clone()),
+            link: Link::new(opener.clone(), start.clone(), frames.resume_point()),
             frames,
             checkpoint: plan.checkpoint.clone(),
             track: plan.track.clone(),
@@ -132,7 +140,8 @@ impl Session {
             stream_time: None,
             later: 0,
             accepted: None,
-            first_start: start.clone(),
+            opener,
+            base_time: None,
             start,
             end: plan.range.end,
             patience: plan.patience,
@@ -149,6 +158,7 @@ impl Session {
     pub fn continued(mut self, frames: FrameReader, writing: Option<(Arc<Header>, Writer)>) -> Self {
         self.frames = frames;
         self.frames.resume(false);
+        self.link = Link::new(self.opener.clone(), self.start.clone(), self.frames.resume_point());
         self.writing = writing;
         if let Some((_, writer)) = &mut self.writing {
             // The segment goes on.
@@ -310,6 +320,11 @@ impl Session {
                 self.reporter.received(bytes.len());
                 self.idle.received();
                 if let Some(aws::Arrival { time, waited }) = arrival {
+                    // It only ever goes back where another clock is taken.
+                    let before = self.base_time.replace(base_time).unwrap_or(base_time);
+                    if let Some(pause @ 1..) = base_time.checked_sub(before) {
+                        self.frames.paused(i64::try_from(pause).unwrap_or(i64::MAX));
+                    }
                     // What came before the clock was started anew, as by a pause, came before running time 0.
                     let running_time = 0_i64.saturating_add_unsigned(time).saturating_sub_unsigned(base_time);
                     self.frames.arrived(Arrival { running_time, waited });
@@ -403,13 +418,9 @@ impl Session {
             self.link.stood();
         }
         let mut after_loss = false;
-        let mut pace = match (progressed, ends_well) {
-            (true, _) => Pace::AtOnce,
-            (false, true) => Pace::Steady,
-            (false, false) => Pace::BackOff,
-        };
+        let mut pace = Pace::after(progressed, ends_well);
         self.start = match recovery {
-            Recovery::Retry => self.start_behind(&point),
+            Recovery::Retry => self.opener.start_behind(&point),
             Recovery::StartElsewhere
                 if self.start != StartSelector::Earliest && (resumable || self.start.is_a_time()) =>
             {
@@ -427,21 +438,9 @@ impl Session {
             });
         }
         self.frames.resume(after_loss);
-        let delay = self.link.reconnect(self.start.clone(), pace);
+        let delay = self.link.reconnect(self.start.clone(), point, pace);
         self.notices.extend(self.reporter.reconnecting(reason, delay, self.frames.duplicates()));
         Ok(false)
-    }
-
-    /// The start selector of a connection that goes on at the point.
-    fn start_behind(&self, point: &fragment::ResumePoint) -> StartSelector {
-        match (&point.whole, &point.partial) {
-            (Some(whole), _) => StartSelector::AfterFragment(whole.clone()),
-            // The first fragment of all was cut: the one that holds the moment at which it was received is itself.
-            (None, Some(fragment::Partial { server_timestamp: Some(received), .. })) => {
-                StartSelector::ServerTimestamp(*received)
-            }
-            _ => self.first_start.clone(),
-        }
     }
 
     /// How long calls may fail in a row; `None`: for ever.
@@ -464,7 +463,7 @@ impl From<Failure> for Error {
 ///
 /// From the error ids of `GetMedia` in the
 /// [API reference](https://docs.aws.amazon.com/kinesisvideostreams/latest/dg/API_dataplane_GetMedia.html).
-fn recovery_of(error: &fragment::Error) -> Recovery {
+pub(super) fn recovery_of(error: &fragment::Error) -> Recovery {
     match error {
         fragment::Error::Service { id, .. } => match id.as_str() {
             "3002" | "4503" | "5000" => Recovery::Retry,

@@ -21,6 +21,7 @@ mod faults;
 mod fragment_meta;
 mod gaps;
 mod hosts;
+mod interruptions;
 mod judges;
 mod lines;
 mod live;

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::account::Account;
 use crate::aws::{self, Recovery};
-use crate::kvssrc::link::{LONGEST_DELAY, delays};
+use crate::kvssrc::pace::{LONGEST_DELAY, delays};
 
 /// The failures of one kind of call in a row.
 pub struct Attempts {

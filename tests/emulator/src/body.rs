@@ -45,6 +45,8 @@ enum Source {
 pub(crate) struct Follow {
     stream: Arc<Stream>,
     changes: watch::Receiver<u64>,
+    /// How often readers had been cut off before this one came.
+    cuts: u64,
     position: Position,
     /// Whether to end where nothing more is stored, unless the stream says otherwise.
     end_at_head: bool,
@@ -95,8 +97,8 @@ impl Body {
 
     /// A body that follows a stream.
     pub fn follow(stream: Arc<Stream>, position: Position, end_at_head: bool, fault: Option<Fault>) -> Self {
-        let changes = stream.follow();
-        Self::new(Source::Follow(Follow { stream, changes, position, end_at_head }), fault)
+        let (changes, cuts) = (stream.follow(), stream.cuts());
+        Self::new(Source::Follow(Follow { stream, changes, cuts, position, end_at_head }), fault)
     }
 
     /// A body of fragments of the archive.
@@ -171,6 +173,9 @@ impl Body {
                 return None;
             }
             self.source.mark_seen();
+            if self.source.is_cut() {
+                return Some(Err(io::ErrorKind::ConnectionReset.into()));
+            }
             match &mut self.current {
                 Some((fragment, offset)) => match fragment.read(*offset) {
                     Read::Bytes(bytes) => {
@@ -228,6 +233,10 @@ impl Source {
         if let Self::Follow(follow) = self {
             follow.changes.borrow_and_update();
         }
+    }
+
+    fn is_cut(&self) -> bool {
+        matches!(self, Self::Follow(follow) if follow.stream.cuts() != follow.cuts)
     }
 
     async fn changed(&mut self) {

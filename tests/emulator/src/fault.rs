@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use crate::number::FragmentNumber;
 use crate::record::Operation;
@@ -77,6 +78,17 @@ impl Fault {
             _ => Operation::GetMedia,
         }
     }
+}
+
+/// A producer's connection that is lost in the middle of a fragment, and the one after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interruption {
+    /// How long nothing comes. What is made meanwhile comes at once afterwards.
+    pub length: Duration,
+    /// Whether the service keeps what came of the fragment; where it does not, readers are cut off too.
+    pub kept: bool,
+    /// Whether the fragment comes once more, whole and under a new number; else the rest of it never does.
+    pub again: bool,
 }
 
 /// How often a fault strikes.
