@@ -1,18 +1,23 @@
 //! Months in half an hour: a source that is disturbed every few seconds loses nothing, and does not grow.
 //!
-//!     cargo bench --bench soak [-- SECONDS [SEED]]
+//!     cargo bench --bench soak [-- SECONDS [SEED [producer]]]
 //!
 //! A camera in a process of its own makes 50 frames a second, each of other size and bytes. Every connection to it meets
 //! a fault drawn at random: cut anywhere, stalled, ended, error tags, failing and throttled calls, no answer, other
 //! endpoint. Two pipelines read it, one frames and one a container through matroskademux; every frame must come once, in
 //! order, with its bytes. Memory (RSS) may not grow by more than 5 % from the first tenth to the last, and no file
 //! descriptor may be left over. Seconds: 1800. The seed is printed, so that a run can be had again.
+//!
+//! With `producer`, the camera's own connection is what breaks, every few seconds and in the middle of a fragment. The
+//! service keeps what came of that or throws it away; the camera comes back up to two seconds later, and sends the fragment
+//! again from its beginning, under a new number, or goes on in another one. At times the readers' connections break with it.
+//! Both pipelines are live then, and what is shown at the end may not be later than at the beginning by a fragment.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use gst::prelude::*;
 use kvs_emulator::media::{Cluster, TrackEntry, header};
@@ -27,19 +32,22 @@ const FRAGMENT: u64 = 50;
 const RETENTION: Duration = Duration::from_secs(300);
 /// What a camera's arguments begin with.
 const CAMERA: &str = "--camera";
+/// The argument by which the producer is what breaks.
+const PRODUCER: &str = "producer";
 const GROWTH: f64 = 1.05;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let number = |index: usize| arguments.get(index).and_then(|argument| argument.parse::<u64>().ok());
+    let is_producer = arguments.get(2).is_some_and(|argument| argument == PRODUCER);
     if arguments.first().is_some_and(|argument| argument == CAMERA) {
-        camera(number(1).unwrap_or_default());
+        camera(number(1).unwrap_or_default(), is_producer);
         return ExitCode::SUCCESS;
     }
     let seconds = number(0).unwrap_or(1800);
     let seed = number(1).unwrap_or_else(|| fastrand::u64(..));
     println!("soak: {seconds} s, seed {seed}");
-    match soak(Duration::from_secs(seconds), seed) {
+    match soak(Duration::from_secs(seconds), seed, is_producer) {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
             eprintln!("soak: FAILED with seed {seed}: {reason}");
@@ -56,44 +64,93 @@ fn frame(index: u64) -> Vec<u8> {
     bytes
 }
 
-/// Makes frames for ever, and a fault for each connection; says on standard output where it is to be found.
-fn camera(seed: u64) {
+/// Makes frames for ever, and faults; says on standard output where it is to be found.
+fn camera(seed: u64, is_producer: bool) {
     let emulator = Emulator::builder().start().expect("an emulator");
     emulator.create_stream(STREAM).expect("a stream");
     emulator.set_retention(STREAM, Some(RETENTION)).expect("a stream");
     println!("{} {} {} {}", emulator.region(), emulator.url(), emulator.access_key(), emulator.secret_key());
 
     let mut random = fastrand::Rng::with_seed(seed);
-    // More than there are readers, so that none goes undisturbed.
-    for _ in 0..4 {
-        emulator.set_fault(STREAM, Fault::CutAfter(random.u64(..2_000_000)), Repeat::Once);
+    if !is_producer {
+        // More than there are readers, so that none goes undisturbed.
+        for _ in 0..4 {
+            emulator.set_fault(STREAM, Fault::CutAfter(random.u64(..2_000_000)), Repeat::Once);
+        }
     }
     let mut answered = 0;
-    let mut open: Option<OpenFragment> = None;
+    let mut uplink = Uplink::new(&emulator);
     let begin = Instant::now();
     for index in 0.. {
         std::thread::sleep((begin + BETWEEN * index as u32).saturating_duration_since(Instant::now()));
-        let time = index * BETWEEN.as_millis() as u64;
-        let relative = (index % FRAGMENT * BETWEEN.as_millis() as u64) as i16;
-        let cluster = Cluster::new(time).unknown_size();
-        let head = cluster.bytes();
-        let block = cluster.simple_block(1, relative, true, &frame(index)).bytes().slice(head.len()..);
-        if index % FRAGMENT == 0 {
-            drop(open.take().map(OpenFragment::finish));
-            let new = NewFragment { header: alaw(), media: head, ..NewFragment::default() };
-            open = Some(emulator.open_fragment(STREAM, new).expect("a fragment"));
+        if is_producer && random.u8(..) == 0 {
+            uplink.interrupt(index, &mut random);
         }
-        if let Some(open) = &mut open {
-            open.write(block);
-        }
+        uplink.send(index);
         let requests = emulator.requests().len();
         // One for each that was used up.
         for _ in answered..requests {
-            for fault in faults(&mut random) {
+            for fault in faults(&mut random).into_iter().filter(|_| !is_producer) {
                 emulator.set_fault(STREAM, fault, Repeat::Once);
             }
         }
         answered = requests;
+    }
+}
+
+/// The camera's connection.
+struct Uplink<'a> {
+    emulator: &'a Emulator,
+    open: Option<OpenFragment>,
+    /// The first frame of the fragment at hand.
+    first: u64,
+    /// When frame 0 was made, in ms since 1970.
+    begin: u64,
+}
+
+impl<'a> Uplink<'a> {
+    fn new(emulator: &'a Emulator) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock");
+        Self { emulator, open: None, first: 0, begin: now.as_millis() as u64 }
+    }
+
+    /// Sends a frame, in a new fragment where there is none, or it is full.
+    fn send(&mut self, index: u64) {
+        let between = BETWEEN.as_millis() as u64;
+        if self.open.is_none() || index - self.first >= FRAGMENT {
+            drop(self.open.take().map(OpenFragment::finish));
+            self.first = index;
+            let media = Cluster::new(index * between).unknown_size().bytes();
+            let producer_timestamp = Some(self.begin + index * between);
+            let new = NewFragment { header: alaw(), media, producer_timestamp, ..NewFragment::default() };
+            self.open = Some(self.emulator.open_fragment(STREAM, new).expect("a fragment"));
+        }
+        let cluster = Cluster::new(self.first * between).unknown_size();
+        let head = cluster.bytes().len();
+        let relative = ((index - self.first) * between) as i16;
+        let block = cluster.simple_block(1, relative, true, &frame(index)).bytes().slice(head..);
+        if let Some(open) = &mut self.open {
+            open.write(block);
+        }
+    }
+
+    /// Loses the connection before the frame `index`, and comes back.
+    fn interrupt(&mut self, index: u64, random: &mut fastrand::Rng) {
+        let Some(open) = self.open.take() else { return };
+        let first = self.first;
+        let kept = random.bool();
+        if kept {
+            open.finish();
+        } else {
+            drop(open);
+        }
+        if random.u8(..4) == 0 {
+            self.emulator.cut_readers(STREAM).expect("a stream");
+        }
+        std::thread::sleep(Duration::from_millis(random.u64(..2000)));
+        if !kept || random.bool() {
+            (first..index).for_each(|index| self.send(index));
+        }
     }
 }
 
@@ -131,11 +188,20 @@ struct Seen {
     /// The next frame.
     next: AtomicU64,
     wrong: Mutex<Option<String>>,
+    /// By how many ns the first frame and the last one are presented after they were made, but for when that began.
+    first: AtomicU64,
+    last: AtomicU64,
 }
 
 impl Seen {
-    fn check(&self, bytes: &[u8]) {
+    fn check(&self, bytes: &[u8], pts: Option<gst::ClockTime>) {
         let next = self.next.fetch_add(1, Ordering::Relaxed);
+        let made = BETWEEN.as_nanos() as u64 * next;
+        let later = pts.map_or(0, |pts| pts.nseconds().saturating_sub(made));
+        if next == 0 {
+            self.first.store(later, Ordering::Relaxed);
+        }
+        self.last.store(later, Ordering::Relaxed);
         if bytes != frame(next) {
             let came = bytes.first_chunk().map(|index| u64::from_be_bytes(*index));
             let reason = format!("frame {next} was to come, and {came:?} of {} bytes did", bytes.len());
@@ -167,11 +233,12 @@ impl Drop for Camera {
     }
 }
 
-fn soak(length: Duration, seed: u64) -> Result<(), String> {
+fn soak(length: Duration, seed: u64, is_producer: bool) -> Result<(), String> {
     gst::init().map_err(|error| error.to_string())?;
     gstkvs::plugin_register_static().map_err(|error| error.to_string())?;
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    let child = Command::new(program).args([CAMERA, &seed.to_string()]).stdout(Stdio::piped()).spawn();
+    let variant = if is_producer { PRODUCER } else { "" };
+    let child = Command::new(program).args([CAMERA, &seed.to_string(), variant]).stdout(Stdio::piped()).spawn();
     let mut camera = Camera(child.map_err(|error| error.to_string())?);
     let mut address = String::new();
     let output = camera.0.stdout.take().ok_or("no output")?;
@@ -182,7 +249,9 @@ fn soak(length: Duration, seed: u64) -> Result<(), String> {
 
     let source = format!(
         "kvssrc name=source stream={STREAM} aws-region={region} endpoint-url={url} access-key={access_key} \
-         secret-key={secret_key} start-selector=earliest read-timeout=1000"
+         secret-key={secret_key} start-selector=earliest read-timeout={} is-live={is_producer}",
+        // A camera that is away is silent.
+        if is_producer { 10_000 } else { 1000 }
     );
     let mut readings = Vec::new();
     for middle in ["audio/x-alaw", "audio/x-matroska ! matroskademux"] {
@@ -193,8 +262,10 @@ fn soak(length: Duration, seed: u64) -> Result<(), String> {
         let checked = Arc::clone(&seen);
         let pad = pipeline.by_name("sink").and_then(|sink| sink.static_pad("sink")).ok_or("no pad")?;
         pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-            if let Some(map) = info.buffer().and_then(|buffer| buffer.map_readable().ok()) {
-                checked.check(&map);
+            if let Some(buffer) = info.buffer()
+                && let Ok(map) = buffer.map_readable()
+            {
+                checked.check(&map, buffer.pts());
             }
             gst::PadProbeReturn::Ok
         });
@@ -238,6 +309,10 @@ fn soak(length: Duration, seed: u64) -> Result<(), String> {
     for Reading { pipeline, seen, faults } in &readings {
         let frames = seen.next.load(Ordering::Relaxed);
         println!("soak: {frames} frames, {faults} faults");
+        let [first, last] = [&seen.first, &seen.last].map(|later| Duration::from_nanos(later.load(Ordering::Relaxed)));
+        if is_producer && last >= first + BETWEEN * FRAGMENT as u32 {
+            return Err(format!("frames are shown {:?} later than at first", last - first));
+        }
         if frames * 10 < length.as_millis() as u64 / BETWEEN.as_millis() as u64 * 8 || *faults == 0 {
             return Err(format!("only {frames} frames came, with {faults} faults"));
         }

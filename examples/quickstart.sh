@@ -25,8 +25,8 @@ start_emulator "$root/target/release/kvs-emulator" --stream demo="$sample" --end
 pipeline=(
     kvssrc stream=demo start-selector=earliest end-timestamp="$(date +%s.%N)" ! matroskademux name=d
     mp4mux name=m ! filesink location="$output"
-    d.video_0 ! queue ! h264parse ! m.
-    d.audio_0 ! queue ! aacparse ! m.
+    d.video_0 ! queue max-size-time=0 max-size-bytes=0 max-size-buffers=0 ! h264parse ! m.
+    d.audio_0 ! queue max-size-time=0 max-size-bytes=0 max-size-buffers=0 ! aacparse ! m.
 )
 mkdir -p "$(dirname "$output")"
 rm -f "$output"

@@ -7,6 +7,7 @@ Two things differ from a user's machine: players and autovideosink show on fakev
 screen, and a pipeline that has no end of its own is ended once it has brought enough, as a user would with Ctrl-C.
 """
 
+import json
 import os
 import pathlib
 import re
@@ -28,6 +29,8 @@ ENOUGH_BUFFERS = 100
 SOME_PICTURES = 20
 MINUTE = range(60 * 30, 62 * 30 + 1)
 PATIENCE = 60  # seconds
+# How far two pictures of the streams are apart, in seconds, of which the muxers' ticks may take or add a little.
+STEP = (0.025, 0.042)
 # Programs that read what is stored or listed, and what they say where all went well.
 PLAYERS = {"gst-device-monitor-1.0": "gst-launch-1.0 kvssrc stream=X", "gst-play-1.0": "Reached end of play list", "gst-discoverer-1.0": "H.264"}
 LOG = "sink.log"
@@ -128,7 +131,21 @@ def decoded(file):
     expect(result.returncode == 0 and not result.stderr, f"ffprobe on {file}: {result.stderr}")
     tracks = dict(line.split(",")[:2] for line in result.stdout.split())
     print(f"  {file}: frames by codec: {tracks}", flush=True)
+    expect_even_steps(file)
     return int(tracks.get("h264", 0))
+
+
+def expect_even_steps(file):
+    """Pictures are as far apart as they were, but where a recording begins again, or ends before all have come."""
+    probe = ["ffprobe", "-v", "error", "-select_streams", "v:0", "-show_entries", "packet=pts_time,dts_time", "-of", "json", file]
+    result = subprocess.run(probe, capture_output=True, text=True, timeout=PATIENCE, check=True)
+    packets = json.loads(result.stdout)["packets"]
+    shown = sorted(float(packet["pts_time"]) for packet in packets)
+    steps = [later - earlier for earlier, later in zip(shown, shown[1:])]
+    odd = [step for step in steps if not STEP[0] <= step <= STEP[1]]
+    expect(len(odd) <= 4 + len(steps) // 100, f"{file}: of {len(steps)} steps between pictures these are odd: {odd[:20]}")
+    decoded = [float(packet["dts_time"]) for packet in packets if "dts_time" in packet]
+    expect(decoded == sorted(decoded), f"{file}: decoding times go back")
 
 
 def check_table(readme):

@@ -70,6 +70,8 @@ def count(file):
     probe = ["ffprobe", "-v", "error", "-count_frames", "-select_streams", "v", "-show_entries", "stream=nb_read_frames"]
     result = subprocess.run([*probe, "-of", "csv=p=0", file], capture_output=True, text=True, timeout=60, check=False)
     readme.expect(result.returncode == 0 and not result.stderr, f"ffprobe on {file}: {result.stderr}")
+    if not file.endswith(".jpg"):
+        readme.expect_even_steps(file)
     found = re.findall(r"\d+", result.stdout)
     return int(found[0]) if found else 0
 

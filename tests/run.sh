@@ -65,7 +65,7 @@ set_up() {
     for element in audioresample opusenc compositor videorate videoscale; do want_element "$element" gstreamer1.0-plugins-base; done
     want_element timeoverlay gstreamer1.0-x
     for element in alawenc mulawenc autovideosink splitmuxsink multifilesink jpegenc rtph264pay udpsink; do want_element "$element" gstreamer1.0-plugins-good; done
-    for element in x265enc h265parse fakevideosink hlssink2; do want_element "$element" gstreamer1.0-plugins-bad; done
+    for element in x265enc h265parse fakevideosink hlssink2 h264timestamper; do want_element "$element" gstreamer1.0-plugins-bad; done
     install_wanted
     want_rust
     cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 ||
@@ -119,25 +119,50 @@ quickstart() {
     [ -s quickstart.mp4 ] || die "quickstart.sh wrote nothing"
 }
 
-# Two streams of the name X: a camera, and one that was recorded from ten seconds before the minute that README.md
-# fetches to ten seconds after it.
+# All commands on a stream whose pictures are decoded as they are shown, on one where they are out of order, and on one
+# whose sound comes a second late besides: side by side, since they wait for a camera most of the time.
 readme() {
     use_plugin debug
+    local emulator=$root/target/debug/kvs-emulator scenes=() scene readers=() failures=0
     make_sample
-    mkdir "$temporary/readme"
-    cd "$temporary/readme"
-    local emulator=$root/target/debug/kvs-emulator
+    add_scene in-order 0
+    make_sample reordered
+    add_scene reordered 0
+    add_scene late-sound 1000
+    local index
+    for index in "${!readers[@]}"; do
+        wait "${readers[$index]}" || failures=$((failures + 1))
+        scene=${scenes[$index]}
+        sed "s/^/$scene: /" "$temporary/$scene/log"
+    done
+    [ $failures -eq 0 ] || die "$failures of the streams failed"
+}
+
+# add_scene NAME MILLISECONDS: begins to run the commands on two streams of the name X, whose sound is so late: a camera,
+# and one that was recorded from ten seconds before the minute that README.md fetches to ten seconds after it.
+add_scene() {
+    local folder=$temporary/$1
+    mkdir -p "$folder/recipes"
     start_emulator "$emulator" --stream X="$sample" --end-at-head
-    get_media "$emulator_url" X -o once.mkv
-    python3 "$root/tests/repeat_body.py" once.mkv recording.mkv 8 "$(date -d 2026-01-05T09:59:50Z +%s)"
-    start_emulator "$emulator" --stream X=recording.mkv
-    export STORED_ENDPOINT_URL=$emulator_url
-    start_emulator "$emulator" --stream X="$sample" --live
-    export LIVE_ENDPOINT_URL=$emulator_url
-    python3 "$root/tests/readme.py" "$root/README.md"
-    mkdir recipes
-    cd recipes
-    python3 "$root/tests/recipes.py" "$root/docs/recipes.md"
+    get_media "$emulator_url" X -o "$folder/once.mkv"
+    if [ "$2" -gt 0 ]; then
+        python3 "$root/tests/late_sound.py" "$folder/once.mkv" "$folder/late.mkv" "$2"
+        mv "$folder/late.mkv" "$folder/once.mkv"
+    fi
+    python3 "$root/tests/repeat_body.py" "$folder/once.mkv" "$folder/recording.mkv" 8 "$(date -d 2026-01-05T09:59:50Z +%s)"
+    local stored
+    start_emulator "$emulator" --stream X="$folder/recording.mkv"
+    stored=$emulator_url
+    start_emulator "$emulator" --stream X="$folder/once.mkv" --live
+    scenes+=("$1")
+    (
+        export STORED_ENDPOINT_URL=$stored LIVE_ENDPOINT_URL=$emulator_url
+        cd "$folder"
+        python3 "$root/tests/readme.py" "$root/README.md"
+        cd recipes
+        python3 "$root/tests/recipes.py" "$root/docs/recipes.md"
+    ) >"$folder/log" 2>&1 &
+    readers+=($!)
 }
 
 # ---- All of them ---------------------------------------------------------------------------------------------------

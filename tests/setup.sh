@@ -164,6 +164,7 @@ want_build() {
     want_tool pkg-config pkg-config
     want_module gstreamer-1.0 libgstreamer1.0-dev
     want_module gstreamer-base-1.0 libgstreamer1.0-dev
+    want_module gstreamer-audio-1.0 libgstreamer-plugins-base1.0-dev
     want_tool gst-launch-1.0 gstreamer1.0-tools
     want_tool gst-inspect-1.0 gstreamer1.0-tools
     want_element matroskademux gstreamer1.0-plugins-good
@@ -188,15 +189,18 @@ want_sample() {
 
 # ---- A sample, and the emulator ------------------------------------------------------------------------------------
 
-# Makes 10 s of H.264 (300 frames, a keyframe every 2 s) and AAC with stock GStreamer, once; sets `sample`.
+# Makes 10 s of H.264 (300 frames, a keyframe every 2 s) and AAC with stock GStreamer, once; sets `sample`. With
+# `reordered`, pictures are shown in another order than they are decoded in.
 make_sample() {
-    sample=$root/target/quickstart/sample.mkv # of 10 s
+    sample=$root/target/quickstart/sample${1:+-$1}.mkv # of 10 s
     [ -s "$sample" ] && return
-    say "making the sample: 10 s of H.264 and AAC"
+    local options="bframes=0"
+    [ "${1:-}" != reordered ] || options="bframes=3 b-adapt=false b-pyramid=true"
+    say "making a sample: 10 s of H.264 and AAC, $options"
     mkdir -p "$(dirname "$sample")"
     gst-launch-1.0 -q matroskamux name=mux ! filesink location="$sample.new" \
         videotestsrc pattern=ball num-buffers=300 ! video/x-raw,format=I420,width=640,height=360,framerate=30/1 ! \
-        x264enc speed-preset=veryfast key-int-max=60 bframes=0 ! h264parse ! queue ! mux. \
+        x264enc speed-preset=veryfast key-int-max=60 $options ! h264parse ! queue ! mux. \
         audiotestsrc samplesperbuffer=480 num-buffers=1000 ! audio/x-raw,rate=48000,channels=2 ! \
         audioconvert ! avenc_aac ! aacparse ! queue ! mux. </dev/null ||
         die "GStreamer could not make the sample"

@@ -72,12 +72,12 @@ pub fn pipeline(
         gst::PadProbeReturn::Ok
     });
     let (transcode, figures) = (arguments.transcode, Arc::clone(figures));
-    let begins_with_keyframe = is_bounded(arguments, end) && !transcode;
+    let is_copy = is_bounded(arguments, end) && !transcode;
     let weak = pipeline.downgrade();
     demuxer.connect_pad_added(move |demuxer, pad| {
         let Some(pipeline) = weak.upgrade() else { return };
-        if begins_with_keyframe {
-            pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, keep_keyframe);
+        if is_copy {
+            pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, keep_needed);
         }
         if let Err(error) = add_track(&pipeline, pad, &muxer, transcode, &figures) {
             gst::element_error!(demuxer, gst::StreamError::Format, ("{error:#}"));
@@ -86,21 +86,31 @@ pub fn pipeline(
     Ok(pipeline)
 }
 
-/// Widens the segment by what comes before the start: frames from the keyframe on that the first one needs, which a copy
-/// cannot be played without.
-fn keep_keyframe(_: &gst::Pad, info: &mut gst::PadProbeInfo) -> gst::PadProbeReturn {
+/// Widens the segment by what a copy cannot be played without: frames before the start, from the keyframe on that the
+/// first one needs, and those behind the end that the last ones need.
+fn keep_needed(pad: &gst::Pad, info: &mut gst::PadProbeInfo) -> gst::PadProbeReturn {
     if let Some(gst::PadProbeData::Event(event)) = &mut info.data
         && let gst::EventView::Segment(found) = event.view()
         && let Some(segment) = found.segment().downcast_ref::<gst::ClockTime>()
     {
+        // The times of pictures out of order are later than those of sound, so that decoding times find room.
+        let start = segment.start().unwrap_or_default().saturating_sub(common_start(pad).unwrap_or_default());
         let mut segment = segment.clone();
-        segment.set_start(gst::ClockTime::ZERO);
-        segment.set_position(gst::ClockTime::ZERO);
+        segment.set_start(start);
+        segment.set_position(start);
+        segment.set_stop(gst::ClockTime::NONE);
         segment.set_time(gst::ClockTime::ZERO);
         let seqnum = event.seqnum();
         *event = gst::event::Segment::builder(&segment).seqnum(seqnum).build();
     }
     gst::PadProbeReturn::Ok
+}
+
+/// Where the segment begins that the demuxer takes apart.
+fn common_start(pad: &gst::Pad) -> Option<gst::ClockTime> {
+    let sink = pad.parent_element()?.static_pad("sink")?;
+    let event = sink.sticky_event::<gst::event::Segment>(0)?;
+    event.segment().downcast_ref::<gst::ClockTime>()?.start()
 }
 
 /// Leads a track to the muxer.

@@ -8,13 +8,15 @@ use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::ProvideCredentials;
+use aws_sdk_kinesisvideo as kinesisvideo;
 
 use super::credentials::explain;
 use super::error::chain;
+use super::sections::Documented;
 use super::{Credentials, Error, Request, http};
 
-/// Loads region and credentials, which may be another's that are equal to the request's. The request's endpoint is not in it: it is Kinesis Video's alone, and the clients that
-/// fetch credentials are made of the same configuration.
+/// Loads region and credentials, which may be another's that are equal to the request's. The request's endpoint is not in
+/// it: it is Kinesis Video's alone, and the clients that fetch credentials are made of the same configuration.
 ///
 /// # Errors
 ///
@@ -38,12 +40,29 @@ pub(super) async fn load(request: &Request, credentials: &Credentials) -> Result
         loader = loader.profile_name(profile);
     }
     let config = loader.load().await;
+    let sections = Documented::new(&config);
+    let config = config.into_builder().service_config(sections).build();
     if config.region().is_none() {
         return Err(Error::NoRegion);
     }
     let provider = credentials.provider(&config).await;
     // What is fetched is kept by the credentials themselves, and longer than a connection.
     Ok(config.into_builder().credentials_provider(provider).identity_cache(IdentityCache::no_cache()).build())
+}
+
+/// Kinesis Video's control plane: at the request's endpoint, or else at the one that region and SDK settings choose.
+pub(super) fn control_plane(request: &Request, config: &SdkConfig) -> kinesisvideo::Client {
+    let builder = match &request.endpoint_url {
+        Some(url) => kinesisvideo::config::Builder::from(&with_given_endpoint(config)).endpoint_url(url),
+        None => kinesisvideo::config::Builder::from(config),
+    };
+    kinesisvideo::Client::from_conf(builder.build())
+}
+
+/// The same for clients whose endpoint is given. The settings for FIPS and dual-stack endpoints choose among the SDK's own
+/// endpoints, and the SDK refuses calls that have both.
+pub(super) fn with_given_endpoint(config: &SdkConfig) -> SdkConfig {
+    config.clone().into_builder().use_fips(false).use_dual_stack(false).build()
 }
 
 /// Has credentials fetched, which the first call would do else.

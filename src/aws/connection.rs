@@ -29,32 +29,56 @@ const ROOM_PARTS: usize = 4;
 /// Tells the time, in ns, on the clock of whoever wants to know when bytes came.
 pub type ArrivalClock = Arc<dyn Fn() -> Option<u64> + Send + Sync>;
 
-/// The calls of one reader of a stream, one after the other.
+/// Hears of a body as it comes, on the task that reads it: its consumer may not have taken anything of it yet.
+pub trait Listener: Send + Sync + 'static {
+    /// The service has agreed: the body begins.
+    fn opened(&mut self);
+
+    /// The next bytes; `false` where what follows them can be of no use.
+    fn received(&mut self, bytes: &Bytes) -> bool;
+
+    /// The call is over: its body has ended well or is of no more use, or it failed with an error.
+    fn over(&mut self, error: Option<&Error>);
+}
+
+/// The calls of one reader of a stream, one after the other. Bytes that nobody has taken yet share the room of all of them.
 #[derive(Clone)]
 pub struct Consumer {
     runtime: Handle,
     request: Request,
     service: Arc<Service>,
     clock: Option<ArrivalClock>,
+    /// A permit for each byte that may be read ahead, `limit` of them.
+    room: Arc<Semaphore>,
+    limit: usize,
 }
 
 impl Consumer {
     /// Asks nothing of the service yet. Where there is a `clock`, bytes are told with the time at which they came.
     pub fn new(runtime: &Handle, request: Request, clock: Option<ArrivalClock>) -> Self {
         let service = Service::of(&request);
-        Self { runtime: runtime.clone(), request, service, clock }
-    }
-
-    /// Begins a GetMedia call; what comes of it is told by [`Connection::next`].
-    pub fn open(&self, start: StartSelector) -> Connection {
-        let request = Request { start, ..self.request.clone() };
         // What the transport holds counts too.
         let held = usize::try_from(READ_AHEAD).unwrap_or(usize::MAX);
         let limit = request.max_buffered_bytes.saturating_sub(held).clamp(1, Semaphore::MAX_PERMITS);
-        let (reading, connected) = channel(limit, self.clock.clone());
+        let room = Arc::new(Semaphore::new(limit));
+        Self { runtime: runtime.clone(), request, service, clock, room, limit }
+    }
+
+    /// Begins a GetMedia call at a time; what comes of it is told by [`Connection::next`], and to the listener as soon as it
+    /// comes.
+    pub fn open(&self, start: StartSelector, at: Instant, listener: Option<Box<dyn Listener>>) -> Connection {
+        let request = Request { start, ..self.request.clone() };
+        let (mut reading, connected) = channel(Arc::clone(&self.room), self.limit, self.clock.clone());
+        reading.listener = listener;
         let service = Arc::clone(&self.service);
         let task = self.runtime.spawn(async move {
-            if let Err(error) = reading.run(&request, &service).await {
+            tokio::time::sleep_until(at).await;
+            let ended = reading.run(&request, &service).await;
+            // Before anybody sees that it is over.
+            if let Some(mut listener) = reading.listener.take() {
+                listener.over(ended.as_ref().err());
+            }
+            if let Err(error) = ended {
                 // Nobody listens any more where the connection was dropped.
                 let _ = reading.sender.send(Err(error));
             }
@@ -64,11 +88,14 @@ impl Consumer {
 }
 
 /// Both sides of a connection, whose task comes last.
-fn channel(limit: usize, clock: Option<ArrivalClock>) -> (Reading, impl FnOnce(AbortHandle) -> Connection) {
-    let room = Arc::new(Semaphore::new(limit));
+fn channel(
+    room: Arc<Semaphore>,
+    limit: usize,
+    clock: Option<ArrivalClock>,
+) -> (Reading, impl FnOnce(AbortHandle) -> Connection) {
     let (sender, received) = mpsc::unbounded_channel();
     let (unrenewed, told) = watch::channel(None);
-    let reading = Reading { sender, unrenewed, room: Arc::clone(&room), limit, clock };
+    let reading = Reading { sender, unrenewed, room: Arc::clone(&room), limit, clock, listener: None };
     (reading, move |task| Connection { received, unrenewed: told, room, limit, taken: 0, task })
 }
 
@@ -157,6 +184,14 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.task.abort();
+        // Whoever comes next has the room of what nobody takes any more.
+        self.received.close();
+        while let Ok(received) = self.received.try_recv() {
+            if let Ok(Received::Bytes(bytes, _)) = received {
+                self.taken = self.taken.saturating_add(bytes.len().min(self.limit));
+            }
+        }
+        self.make_room();
     }
 }
 
@@ -169,13 +204,15 @@ struct Reading {
     room: Arc<Semaphore>,
     limit: usize,
     clock: Option<ArrivalClock>,
+    listener: Option<Box<dyn Listener>>,
 }
 
 impl Reading {
-    async fn run(&self, request: &Request, service: &Service) -> Result<(), Error> {
-        let tell = |stage| {
+    async fn run(&mut self, request: &Request, service: &Service) -> Result<(), Error> {
+        let sender = self.sender.clone();
+        let tell = move |stage| {
             // Nobody listens any more where the connection was dropped.
-            let _ = self.sender.send(Ok(Received::Began(stage)));
+            let _ = sender.send(Ok(Received::Began(stage)));
         };
         let used = Used::default();
         let mut body = match open(request, service, &used, &tell).await {
@@ -186,12 +223,16 @@ impl Reading {
             },
             opened => opened?,
         };
+        if let Some(listener) = &mut self.listener {
+            listener.opened();
+        }
         if self.sender.send(Ok(Received::Opened)).is_err() {
             return Ok(());
         }
-        let tell = |error, expiration: Option<SystemTime>| {
+        let unrenewed = self.unrenewed.clone();
+        let tell = move |error, expiration: Option<SystemTime>| {
             let expiration = expiration.and_then(UnixTime::from_system_time);
-            self.unrenewed.send_replace(Some(Unrenewed { error, expiration }));
+            unrenewed.send_replace(Some(Unrenewed { error, expiration }));
         };
         tokio::select! {
             read = self.read(&mut body, request.read_timeout) => read,
@@ -199,8 +240,8 @@ impl Reading {
         }
     }
 
-    /// All of the body.
-    async fn read(&self, body: &mut ByteStream, limit: Duration) -> Result<(), Error> {
+    /// All of the body that is of use.
+    async fn read(&mut self, body: &mut ByteStream, limit: Duration) -> Result<(), Error> {
         let mut waited = false;
         loop {
             let asked = Instant::now();
@@ -210,8 +251,14 @@ impl Reading {
             waited &= asked.elapsed() < SILENCE;
             let time = self.clock.as_ref().and_then(|clock| clock());
             let arrival = time.map(|time| Arrival { time, waited });
-            waited |= self.make_room(piece.len()).await;
+            let goes_on = self.listener.as_mut().is_none_or(|listener| listener.received(&piece));
+            let length = piece.len();
+            waited |= self.make_room(length).await;
             if self.sender.send(Ok(Received::Bytes(piece, arrival))).is_err() {
+                self.room.add_permits(length.min(self.limit));
+                return Ok(());
+            }
+            if !goes_on {
                 return Ok(());
             }
         }
@@ -303,7 +350,7 @@ mod tests {
 
     #[tokio::test]
     async fn of_what_could_not_be_renewed_the_latest_is_told_beside_all_bytes() {
-        let (reading, connected) = channel(1, None);
+        let (reading, connected) = channel(Arc::new(Semaphore::new(1)), 1, None);
         let mut connection = connected(tokio::spawn(std::future::pending::<()>()).abort_handle());
         let fail = |number: u64| {
             let error = Error::NoCredentials { reason: number.to_string() };
@@ -327,5 +374,20 @@ mod tests {
         tokio::task::yield_now().await;
         fail(1000);
         assert!(matches!(waiting.await.unwrap(), Some(Ok(Received::Unrenewed(_)))));
+    }
+
+    #[tokio::test]
+    async fn what_nobody_takes_leaves_its_room_to_the_next_connection() {
+        let room = Arc::new(Semaphore::new(10));
+        let (reading, connected) = channel(Arc::clone(&room), 10, None);
+        let mut connection = connected(tokio::spawn(std::future::pending::<()>()).abort_handle());
+        for bytes in [&b"abc"[..], b"defg"] {
+            reading.make_room(bytes.len()).await;
+            reading.sender.send(Ok(Received::Bytes(Bytes::from_static(bytes), None))).unwrap();
+        }
+        assert_eq!(room.available_permits(), 3);
+        assert!(matches!(connection.next().await, Some(Ok(Received::Bytes(bytes, _))) if &bytes[..] == b"abc"));
+        drop(connection);
+        assert_eq!(room.available_permits(), 10);
     }
 }

@@ -5,6 +5,8 @@ use std::time::SystemTime;
 use aws_sdk_kinesisvideomedia::config::http::HttpResponse;
 use aws_sdk_kinesisvideomedia::error::SdkError;
 use aws_sdk_kinesisvideomedia::operation::RequestId;
+use aws_smithy_http::endpoint::ResolveEndpointError;
+use aws_smithy_runtime_api::client::endpoint::error::ResolveEndpointError as InvalidEndpoint;
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
@@ -12,6 +14,7 @@ use rustls::CertificateError;
 
 use super::CredentialError;
 use super::credentials::explain;
+use super::refusal::Refusal;
 
 /// Why a call failed, or its body ended early.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -42,6 +45,9 @@ pub enum Error {
     Response { operation: &'static str, reason: String },
     #[error("{operation} cannot be asked: {reason}")]
     Request { operation: &'static str, reason: String },
+    /// The SDK's endpoint rules refuse the settings.
+    #[error("{operation} has no endpoint: {reason}")]
+    Endpoint { operation: &'static str, reason: String },
     #[error("GetDataEndpoint named no endpoint")]
     NoDataEndpoint,
     #[error("the connection broke: {reason}")]
@@ -65,7 +71,10 @@ pub enum Recovery {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServiceErrorKind {
     NotFound,
+    /// The credentials are no good, or not any more.
     NotAuthorized,
+    /// Not allowed, to whomever the credentials belong to, or by what stands between.
+    Denied,
     /// Refused for its time: this machine's clock, or the service's, is wrong, and may be set right.
     Clock,
     /// Too many calls or connections: later.
@@ -86,18 +95,17 @@ impl ServiceErrorKind {
     pub(super) fn of(code: &str, status: u16) -> Self {
         match code.strip_suffix("Exception").unwrap_or(code) {
             "ResourceNotFound" => Self::NotFound,
-            "NotAuthorized"
-            | "AccessDenied"
-            | "InvalidClientTokenId"
+            "InvalidClientTokenId"
             | "UnrecognizedClient"
+            | "InvalidToken"
             | "MissingToken"
             | "MissingAuthenticationToken"
             | "IncompleteSignature"
             | "InvalidSignature"
             | "SignatureDoesNotMatch"
             | "ExpiredToken"
-            | "InvalidAccessKeyId"
-            | "OptInRequired" => Self::NotAuthorized,
+            | "InvalidAccessKeyId" => Self::NotAuthorized,
+            "NotAuthorized" | "AccessDenied" | "OptInRequired" => Self::Denied,
             "RequestExpired" | "RequestTimeTooSkewed" | "RequestInTheFuture" => Self::Clock,
             "ClientLimitExceeded"
             | "ConnectionLimitExceeded"
@@ -110,8 +118,7 @@ impl ServiceErrorKind {
             "InvalidArgument" | "Validation" | "ValidationError" => Self::InvalidArgument,
             "InternalFailure" | "InternalError" | "ServiceUnavailable" => Self::Unavailable,
             _ => match status {
-                401 | 403 => Self::NotAuthorized,
-                404 => Self::NotFound,
+                401 | 403 => Self::Denied,
                 429 => Self::Throttled,
                 500.. => Self::Unavailable,
                 _ => Self::Other,
@@ -127,15 +134,17 @@ impl Error {
             Self::NoRegion
             | Self::NoCredentials { .. }
             | Self::Request { .. }
+            | Self::Endpoint { .. }
             | Self::Untrusted { .. }
             | Self::Tls { .. } => Recovery::None,
             // Whoever writes the credential file may be late, and a provider may come back.
             Self::Credentials(CredentialError::Expired { .. } | CredentialError::Unavailable { .. }) => Recovery::Retry,
             Self::Credentials(_) => Recovery::None,
             Self::Service { kind, .. } => match kind {
-                ServiceErrorKind::NotFound | ServiceErrorKind::NotAuthorized | ServiceErrorKind::Other => {
-                    Recovery::None
-                }
+                ServiceErrorKind::NotFound
+                | ServiceErrorKind::NotAuthorized
+                | ServiceErrorKind::Denied
+                | ServiceErrorKind::Other => Recovery::None,
                 ServiceErrorKind::InvalidArgument => Recovery::StartElsewhere,
                 ServiceErrorKind::Clock
                 | ServiceErrorKind::Throttled
@@ -159,17 +168,24 @@ impl Error {
         if let Some(error) = explain(&error) {
             return error;
         }
+        if let Some(reason) = refused_endpoint(&error) {
+            return Self::Endpoint { operation, reason };
+        }
         let request_id = error.request_id().map(str::to_owned);
         match &error {
             SdkError::ServiceError(context) => {
-                let (raw, metadata) = (context.raw(), context.err().meta());
+                let raw = context.raw();
                 let header = |name: &str| raw.headers().get(name).map(str::to_owned);
-                let code = metadata.code().unwrap_or_default();
-                let code = code.split([':', '#']).find(|part| !part.is_empty()).unwrap_or("unnamed error").to_owned();
                 let status = raw.status().as_u16();
+                let refusal = Refusal::of(context.err().meta(), raw);
+                let message = refusal.message.unwrap_or_else(|| "the service gives no reason".to_owned());
+                if raw.status().is_success() {
+                    return Self::Response { operation, reason: format!("{}: {message}", chain(context.err())) };
+                }
+                let code = refusal.code.unwrap_or_else(|| format!("HTTP {status}"));
                 let ahead = header("date").and_then(|date| seconds_ahead(&date, SystemTime::now()));
                 let kind = ServiceErrorKind::of(&code, status);
-                let mut message = first_line(metadata.message().unwrap_or("the service gives no reason"));
+                let mut message = message;
                 // The SDK has signed once more by the service's clock: a signature that is still refused has another fault.
                 if kind == ServiceErrorKind::Clock || (ahead.is_some() && is_signature_error(&code)) {
                     message = format!("{}; {}", message.trim_end_matches('.'), about_clock(ahead));
@@ -205,6 +221,20 @@ pub(super) fn causes<'a>(
     std::iter::successors(Some(error), |error| match error.downcast_ref::<std::io::Error>() {
         Some(error) => error.get_ref().map(|cause| cause as _),
         None => error.source(),
+    })
+}
+
+/// Why there is no endpoint to call, where it failed for that: the SDK's rules refuse the settings, or what they give is no
+/// URL, which is told with the whole request.
+pub(super) fn refused_endpoint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    causes(error).find_map(|cause| {
+        if let Some(refused) = cause.downcast_ref::<ResolveEndpointError>() {
+            return Some(chain(refused));
+        }
+        let invalid = cause.downcast_ref::<InvalidEndpoint>()?;
+        let (text, reason) = (invalid.to_string(), causes(invalid).skip(1).last());
+        let text = text.split(" to request ").next().unwrap_or_default();
+        Some(reason.map_or_else(|| text.to_owned(), |reason| format!("{text}: {reason}")))
     })
 }
 
@@ -254,11 +284,6 @@ fn about_clock(ahead: Option<i64>) -> String {
     }
 }
 
-/// A refused signature is explained on further lines with the whole signed request, session token included.
-pub(super) fn first_line(message: &str) -> String {
-    message.lines().next().unwrap_or_default().to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use aws_sdk_kinesisvideomedia::operation::get_media::GetMediaError;
@@ -272,8 +297,8 @@ mod tests {
         use ServiceErrorKind as Kind;
         for (code, status, kind) in [
             ("ResourceNotFoundException", 404, Kind::NotFound),
-            ("NotAuthorizedException", 401, Kind::NotAuthorized),
-            ("AccessDeniedException", 400, Kind::NotAuthorized),
+            ("NotAuthorizedException", 401, Kind::Denied),
+            ("AccessDeniedException", 400, Kind::Denied),
             ("ExpiredTokenException", 400, Kind::NotAuthorized),
             ("RequestExpired", 400, Kind::Clock),
             ("ClientLimitExceededException", 400, Kind::Throttled),
@@ -284,6 +309,8 @@ mod tests {
             ("InternalFailure", 500, Kind::Unavailable),
             ("ServiceUnavailable", 503, Kind::Unavailable),
             ("SomethingNew", 400, Kind::Other),
+            ("SomethingNew", 404, Kind::Other),
+            ("HTTP 403", 403, Kind::Denied),
             ("SomethingNew", 502, Kind::Unavailable),
         ] {
             assert_eq!(Kind::of(code, status), kind, "{code}");
@@ -337,12 +364,5 @@ mod tests {
             assert_eq!(error.recovery(), recovery, "{error}");
             assert!(error.to_string().contains(says), "{error}");
         }
-    }
-
-    #[test]
-    fn a_refused_signature_tells_no_token() {
-        let message =
-            "The request signature we calculated does not match.\n\nThe Canonical String\nx-amz-security-token:secret";
-        assert!(!first_line(message).contains("secret"));
     }
 }

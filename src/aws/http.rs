@@ -277,7 +277,7 @@ mod tests {
             ..Request::of_test(&emulator.url(), credentials)
         };
         let consumer = Consumer::new(&Handle::current(), request, None);
-        let open = || consumer.open(StartSelector::Now);
+        let open = || consumer.open(StartSelector::Now, tokio::time::Instant::now(), None);
         let mut bodies: Vec<_> = (0..150).map(|_| open()).collect();
         opened(&mut bodies).await;
         let used = || {

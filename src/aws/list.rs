@@ -40,12 +40,7 @@ pub async fn list_streams(request: &Request) -> Result<StreamList, Error> {
     let silent = |_| Error::Silent { operation: "ListStreams", seconds: limit.as_secs_f64() };
     let config = tokio::time::timeout(limit, config::load(request, &request.credentials)).await.map_err(silent)??;
     let region = config.region().map(ToString::to_string).unwrap_or_default();
-    let mut config = aws_sdk_kinesisvideo::config::Builder::from(&config);
-    if let Some(endpoint_url) = &request.endpoint_url {
-        config = config.endpoint_url(endpoint_url);
-    }
-    let client = aws_sdk_kinesisvideo::Client::from_conf(config.build());
-    let mut pages = client.list_streams().max_results(PAGE).into_paginator().send();
+    let mut pages = config::control_plane(request, &config).list_streams().max_results(PAGE).into_paginator().send();
     let mut streams = Vec::new();
     while let Some(page) = tokio::time::timeout(limit, pages.next()).await.map_err(silent)? {
         let page = page.map_err(|error| Error::from_sdk("ListStreams", error))?;

@@ -8,14 +8,16 @@ mod error;
 mod http;
 mod list;
 mod quota;
+mod refusal;
 mod request;
 mod route;
+mod sections;
 mod service;
 mod stream;
 mod trust;
 
 pub use archive::{Archive, Body, MOST_FRAGMENTS, Page, Place};
-pub use connection::{Arrival, ArrivalClock, Connection, Consumer, Received, Unrenewed};
+pub use connection::{Arrival, ArrivalClock, Connection, Consumer, Listener, Received, Unrenewed};
 #[cfg(feature = "cognito")]
 pub use credentials::CognitoIdentity;
 pub use credentials::{CredentialError, CredentialSource, Credentials, IotCertificate, Role, StaticCredentials};

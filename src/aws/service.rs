@@ -82,7 +82,7 @@ impl Service {
         service
     }
 
-    /// The configuration and an operation's endpoint, from memory where they are known; `tell` is told what is not.
+    /// The configuration for an operation's client and its endpoint, from memory where they are known; `tell` is told what is not.
     /// Which credentials calls of this configuration are signed with is noted in `used`, also where this fails.
     pub async fn endpoint(
         &self,
@@ -117,7 +117,7 @@ impl Service {
         };
         let endpoint = known.endpoints.entry(operation.clone()).or_default();
         if let Some(url) = &endpoint.url {
-            return Ok((config, Arc::clone(url)));
+            return Ok((config::with_given_endpoint(&config), Arc::clone(url)));
         }
         tell(Stage::Endpoint);
         if let Some(asked) = endpoint.asked {
@@ -126,7 +126,7 @@ impl Service {
         endpoint.asked = Some(Instant::now());
         let url: Arc<str> = data_endpoint(request, &config, operation).await?.into();
         endpoint.url = Some(Arc::clone(&url));
-        Ok((config, url))
+        Ok((config::with_given_endpoint(&config), url))
     }
 
     /// What its configuration asks for credentials.
@@ -150,11 +150,7 @@ impl Known {
 }
 
 async fn data_endpoint(request: &Request, config: &SdkConfig, operation: ApiName) -> Result<String, Error> {
-    let mut config = aws_sdk_kinesisvideo::config::Builder::from(config);
-    if let Some(endpoint_url) = &request.endpoint_url {
-        config = config.endpoint_url(endpoint_url);
-    }
-    aws_sdk_kinesisvideo::Client::from_conf(config.build())
+    config::control_plane(request, config)
         .get_data_endpoint()
         .set_stream_name(request.stream.name().map(str::to_owned))
         .set_stream_arn(request.stream.arn().map(str::to_owned))

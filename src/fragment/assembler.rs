@@ -237,6 +237,12 @@ impl Assembler {
         self.resume(false);
     }
 
+    /// The first connection was asked to go on at this point, to which others came.
+    pub fn begin_at(&mut self, point: ResumePoint) {
+        self.whole = point.whole.clone();
+        self.resuming = Some(Resuming { point, after_loss: false });
+    }
+
     /// A new connection begins, which was asked to go on at the [`resume_point`](Self::resume_point), or, where
     /// `after_loss`, at the earliest there is. What was given out does not come again.
     pub fn resume(&mut self, after_loss: bool) {

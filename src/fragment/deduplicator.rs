@@ -226,11 +226,6 @@ impl Deduplicator {
         !self.ready.is_empty()
     }
 
-    /// Puts what [`push`](Self::push) gave after all that waits.
-    pub fn put_back(&mut self, sorted: Option<Sorted>) {
-        self.ready.extend(sorted);
-    }
-
     /// Takes in what comes next. What it is, if that is one thing and nothing waits before it; else it is to be
     /// [popped](Self::pop).
     pub fn push(&mut self, event: Event) -> Option<Sorted> {
@@ -311,7 +306,7 @@ impl Deduplicator {
     /// The next block of what has been a copy so far.
     fn compare(&mut self, mut copy: Copy, block: mkv::Block, offset: i64) -> Option<Sorted> {
         copy.record.push(&block, offset);
-        let Some(original) = self.memory.get(copy.original) else { return None };
+        let original = self.memory.get(copy.original)?;
         if copy.record.blocks > original.blocks {
             // The earlier one was cut here.
             drop_held(&mut copy);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::deduplicator::{Deduplicator, Dropped, Sorted};
+use super::look_ahead::LookAhead;
 use super::{Arrival, Assembler, Error, Event, Fragment, FragmentEnd, FragmentNumber, Range, ResumePoint, Timeline};
 use crate::mkv::{self, Pieces, TrackKind};
 
@@ -74,14 +75,17 @@ pub enum TimestampMode {
     Contiguous,
 }
 
-/// Reader, Assembler, Deduplicator and Timeline in a row.
+/// Reader, Assembler, LookAhead, Deduplicator and Timeline in a row.
 ///
 /// Of what was captured before the first frame delivered, which would have to be presented before time 0, pictures come
 /// invisible, since others may need them, and all else is left out.
 pub struct FrameReader {
     reader: mkv::Reader,
     assembler: Assembler,
+    look_ahead: LookAhead,
     deduplicator: Deduplicator,
+    /// What comes once nothing is held back any more.
+    failure: Option<Error>,
     timeline: Timeline,
     range: Range,
     fragment: Option<Arc<Fragment>>,
@@ -105,7 +109,9 @@ impl FrameReader {
         Self {
             reader: mkv::Reader::new(),
             assembler: Assembler::new(),
+            look_ahead: LookAhead::default(),
             deduplicator: Deduplicator::default(),
+            failure: None,
             timeline: Timeline::new(),
             range,
             fragment: None,
@@ -147,9 +153,20 @@ impl FrameReader {
             if let Some(output) = self.ready() {
                 return Ok(Some(output));
             }
-            let Some(element) = self.reader.next()? else { return Ok(None) };
-            if let Some(output) = self.take(element, self.reader.offset())? {
-                return Ok(Some(output));
+            if let Some(error) = self.failure.take() {
+                return Err(error);
+            }
+            let taken = match self.reader.next() {
+                Ok(Some(element)) => self.take(element, self.reader.offset()),
+                Ok(None) => return Ok(None),
+                Err(error) => Err(error.into()),
+            };
+            match taken {
+                Ok(None) => {}
+                Ok(output) => return Ok(output),
+                // What came before it comes before it.
+                Err(error) if self.look_ahead.release() => self.failure = Some(error),
+                Err(error) => return Err(error),
             }
         }
     }
@@ -160,19 +177,27 @@ impl FrameReader {
     ///
     /// An error tag of the service, or a cluster without a header.
     pub fn take(&mut self, element: mkv::Element, offset: u64) -> Result<Option<Output>, Error> {
-        let event = self.assembler.push(element, offset)?;
-        Ok(event.and_then(|event| self.deduplicator.push(event)).and_then(|sorted| self.put(sorted)))
+        if let Some(event) = self.assembler.push(element, offset)? {
+            self.look_ahead.push(event);
+        }
+        Ok(self.ready())
     }
 
     /// What elements that were taken mean, where that is more than one thing each.
     pub fn ready(&mut self) -> Option<Output> {
-        while let Some(sorted) = self.deduplicator.pop() {
-            let output = self.put(sorted);
+        loop {
+            while let Some(sorted) = self.deduplicator.pop() {
+                let output = self.put(sorted);
+                if output.is_some() {
+                    return output;
+                }
+            }
+            let event = self.look_ahead.pop()?;
+            let output = self.deduplicator.push(event).and_then(|sorted| self.put(sorted));
             if output.is_some() {
                 return output;
             }
         }
-        None
     }
 
     /// Nothing follows that belongs to the fragment at hand: how many bytes it had. What that means is
@@ -180,15 +205,19 @@ impl FrameReader {
     pub fn end_fragment(&mut self) -> u64 {
         let Some(end) = self.assembler.end_fragment() else { return 0 };
         let size = end.size;
-        let sorted = self.deduplicator.push(Event::End(end));
-        self.deduplicator.put_back(sorted);
+        self.look_ahead.push(Event::End(end));
         size
     }
 
-    /// Nothing more is pushed: what was held back, as it may have come before, is [`ready`](Self::ready). Whether anything
-    /// is.
+    /// Nothing more is pushed: something that was held back, for a frame to come or as it may have come before, is
+    /// [`ready`](Self::ready). Whether anything is; more may be held back all the same.
     pub fn release(&mut self) -> bool {
-        self.deduplicator.release()
+        self.look_ahead.release() || self.deduplicator.release()
+    }
+
+    /// How many blocks have come whose header waits for a frame.
+    pub fn held_blocks(&self) -> usize {
+        self.look_ahead.held_blocks()
     }
 
     /// Frames are missing before the next one.
@@ -231,6 +260,16 @@ impl FrameReader {
         };
     }
 
+    /// Where the stream is watched while it is made: what comes first was stored, and is shown from its beginning.
+    pub fn catch_up(&mut self) {
+        self.timeline = std::mem::take(&mut self.timeline).catching_up();
+    }
+
+    /// Running time stood still for so many ns, as in a pipeline that was paused.
+    pub fn paused(&mut self, pause: i64) {
+        self.timeline.paused(pause);
+    }
+
     /// What is pushed from now on came at this time.
     pub fn arrived(&mut self, arrival: Arrival) {
         self.timeline.arrived(arrival);
@@ -252,6 +291,7 @@ impl FrameReader {
     pub fn resume(&mut self, after_loss: bool) {
         self.reader.reset();
         self.assembler.resume(after_loss);
+        self.failure = None;
     }
 
     /// The next bytes are those of a cluster under the header that came last, or of a document; time begins anew.
@@ -259,6 +299,8 @@ impl FrameReader {
         self.reader.restart();
         self.assembler.restart();
         self.deduplicator.restart();
+        self.look_ahead.restart();
+        self.failure = None;
         self.timeline = Timeline::beginning_at(self.begin);
         self.fragment = None;
         self.lost = false;

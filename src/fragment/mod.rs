@@ -3,12 +3,15 @@
 mod assembler;
 mod backward;
 mod copies;
+mod decoding_time;
 mod deduplicator;
 mod drift;
 mod edges;
 mod error;
+mod follower;
 mod frame_reader;
 mod listing;
+mod look_ahead;
 mod number;
 mod range;
 mod selection;
@@ -22,10 +25,12 @@ mod unix_time;
 
 pub use assembler::{Assembler, Document, Event, Fragment, FragmentEnd, Header, Partial, ResumePoint};
 pub use backward::{Backward, Cut};
+pub use decoding_time::{DecodingTimes, MAX_DEPTH, Reordering};
 pub use deduplicator::Dropped;
 pub use drift::{Arrival, Drift};
 pub use edges::{Edges, Opening};
 pub use error::Error;
+pub use follower::Follower;
 pub use frame_reader::{FrameReader, Output, TimedBlock, TimestampMode};
 pub use listing::{Call, Listed, Listing, reaches, reaching};
 pub use number::FragmentNumber;

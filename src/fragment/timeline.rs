@@ -146,6 +146,12 @@ impl Timeline {
         Self { live: Some(Live { drift: Drift::new(limit), arrival: None }), ..Self::default() }
     }
 
+    /// The same, where what comes first was stored, and is not as near as what follows can be.
+    pub fn catching_up(mut self) -> Self {
+        self.live = self.live.map(|live| Live { drift: live.drift.catching_up(), ..live });
+        self
+    }
+
     /// The same, with the gaps between fragments closed.
     pub fn without_gaps(self) -> Self {
         Self { gapless: true, ..self }
@@ -167,6 +173,13 @@ impl Timeline {
     pub fn arrived(&mut self, arrival: Arrival) {
         if let Some(live) = &mut self.live {
             live.arrival = Some(arrival);
+        }
+    }
+
+    /// Running time stood still for so many ns, and what comes from now on is presented as much later.
+    pub fn paused(&mut self, pause: i64) {
+        if let Some(live) = &mut self.live {
+            live.drift.paused(pause);
         }
     }
 
@@ -195,7 +208,6 @@ impl Timeline {
         }
         let mut pts = self.presentation(capture);
 
-        let first_of_fragment = first_of_all || self.previous_start.is_some();
         let previous_start = self.previous_start.take().filter(|_| !first_of_all);
         if self.gapless && previous_start.is_some() && pts > self.end() {
             pts = self.resumption();
@@ -234,14 +246,6 @@ impl Timeline {
         }
         self.latest_capture = if first_of_all || goes_back { capture } else { self.latest_capture.max(capture) };
         self.captured_until = self.latest_capture.saturating_add(lasts);
-        // Of a fragment that came late the frames catch up: when it begins tells how late they come, and by its own time.
-        if let Some(Live { drift, arrival: Some(arrival) }) = &mut self.live
-            && (first_of_fragment || !self.unsteady)
-        {
-            let moved = if self.unsteady { self.later } else { 0 };
-            drift.observe(pts.saturating_sub(moved), *arrival);
-        }
-
         let early = !self.anchored && pts < 0 && pts.saturating_add(lasts) <= 0;
         Placement { pts: u64::try_from(pts).unwrap_or(0), early, discont }
     }
@@ -307,8 +311,7 @@ impl Timeline {
             return Some(resumption.saturating_sub(presentation));
         }
 
-        let drift = live.drift.judge(arrival.running_time)?;
-        live.drift.corrected();
+        let drift = live.drift.judge(presentation, arrival)?;
         if drift > 0 {
             self.offset = self.offset.map(|offset| offset.saturating_add(drift));
         } else {

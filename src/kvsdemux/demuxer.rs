@@ -5,7 +5,7 @@ use std::sync::Arc;
 use gst::prelude::*;
 
 use super::control::{Control, Time};
-use super::error::{Error, Stop};
+use super::error::Stop;
 use super::reading::{Reading, Step};
 use super::streams::Streams;
 use super::{KvsDemux, imp};
@@ -116,7 +116,7 @@ impl Demuxer {
             loss.warn(element);
         }
         if self.streams.is_empty() {
-            return Err(Error::NoStreams.into());
+            return Err(self.streams.why_empty().into());
         }
         self.streams.push_event(event);
         Ok(())
@@ -158,7 +158,7 @@ impl Demuxer {
                     }
                     let had_pads = !self.streams.is_empty();
                     self.streams.begin_fragment(element, &self.control, &opening)?;
-                    if !had_pads {
+                    if !had_pads && !self.streams.is_empty() {
                         for event in std::mem::take(&mut self.held) {
                             self.streams.push_event(&event);
                         }

@@ -10,8 +10,12 @@ pub enum Error {
     Fragment(#[from] fragment::Error),
     #[error("a buffer cannot be read")]
     Unreadable,
-    #[error("no track of the stream can go out: {0}")]
-    NoKnownTrack(String),
+    #[error("no track of the stream can go out: {reasons}")]
+    NoKnownTrack {
+        reasons: String,
+        /// The next header may describe a track that this one does not.
+        may_pass: bool,
+    },
     #[error("the stream ended before any fragment with frames")]
     NoStreams,
 }
@@ -33,7 +37,7 @@ impl Error {
                 gst::error_msg!(Stream::Demux, ("The stream cannot be read: {error}."), ["{error:?}"])
             }
             Self::Unreadable => gst::error_msg!(Stream::Demux, ("The stream cannot be read: {self}.")),
-            Self::NoKnownTrack(reasons) => {
+            Self::NoKnownTrack { reasons, .. } => {
                 gst::error_msg!(Stream::CodecNotFound, ("No track of the stream can go out by itself."), ["{reasons}"])
             }
             Self::NoStreams => {
@@ -50,6 +54,8 @@ pub enum Loss {
     Cut(mkv::Error),
     /// A track has no pad.
     Track { number: u64, reason: CapsError },
+    /// The header of a fragment describes no track.
+    Fragment { reasons: String },
 }
 
 impl Loss {
@@ -62,6 +68,12 @@ impl Loss {
                 Stream::Demux,
                 ("The stream ended in the middle of its data."),
                 ["{error}"]
+            ),
+            Self::Fragment { reasons } => gst::element_warning!(
+                element,
+                Stream::CodecNotFound,
+                ("A fragment is left out: its header describes no track."),
+                ["{reasons}"]
             ),
             Self::Track { number, reason } => {
                 gst::element_warning!(element, Stream::CodecNotFound, ("Track {number} has no pad: {reason}."));

@@ -1,5 +1,6 @@
 //! Upstream's buffers to blocks with their place in time.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -80,6 +81,8 @@ struct Following {
     discont: bool,
     /// Upstream tells of the fragment at hand.
     is_told: bool,
+    /// Buffers whose blocks are held back, and how many these are.
+    waiting: VecDeque<(gst::Buffer, usize)>,
 }
 
 impl Reading {
@@ -130,19 +133,16 @@ impl Reading {
             let memory = memory.into_mapped_memory_readable().map_err(|_| Error::Unreadable)?;
             self.frames.push(Bytes::from_owner(memory));
         }
-        if let Times::Upstream(following) = &mut self.times
-            && buffer.flags().contains(gst::BufferFlags::DISCONT)
-        {
-            if buffer.flags().contains(gst::BufferFlags::HEADER) {
-                steps.push(Step::Break);
-            } else {
-                following.discont = true;
-            }
+        if self.is_timed_by_upstream() && is_break(&buffer) {
+            steps.push(Step::Break);
         }
-        let first = steps.len();
+        let (first, held) = (steps.len(), self.frames.held_blocks());
         let result = self.drain(steps);
         if let (Times::Upstream(following), Some(new)) = (&mut self.times, steps.get_mut(first..)) {
-            following.place(&buffer, new);
+            let holds = self.frames.held_blocks();
+            let came = holds.saturating_add(blocks_in(new)).saturating_sub(held);
+            following.waiting.push_back((buffer, came));
+            following.place(new, holds == 0);
             if following.is_told {
                 steps.retain(|step| !matches!(step, Step::End(_)));
             }
@@ -164,12 +164,20 @@ impl Reading {
                 Ok(())
             }
         };
-        self.frames.release();
-        while let Some(output) = self.frames.ready() {
-            self.take(output, steps);
+        let first = steps.len();
+        loop {
+            while let Some(output) = self.frames.ready() {
+                self.take(output, steps);
+            }
+            if !self.frames.release() {
+                break;
+            }
         }
-        if matches!(&self.times, Times::Upstream(following) if following.is_told) {
-            steps.retain(|step| !matches!(step, Step::End(_)));
+        if let (Times::Upstream(following), Some(new)) = (&mut self.times, steps.get_mut(first..)) {
+            following.place(new, true);
+            if following.is_told {
+                steps.retain(|step| !matches!(step, Step::End(_)));
+            }
         }
         cut
     }
@@ -197,13 +205,26 @@ impl Reading {
 
 impl Following {
     fn new() -> Self {
-        Self { shift: -HEADROOM, capture_shift: None, discont: false, is_told: false }
+        Self { shift: -HEADROOM, capture_shift: None, discont: false, is_told: false, waiting: VecDeque::new() }
     }
 
-    /// Places the blocks that the buffer completed. The first one has the buffer's time, as it is where each block has
+    /// Places what is no longer held back, each by the buffer that completed it; whether that is `all` there is.
+    fn place(&mut self, steps: &mut [Step], all: bool) {
+        let mut left = blocks_in(steps);
+        let mut rest = steps;
+        while let Some((buffer, blocks)) = self.waiting.pop_front_if(|(_, blocks)| all || *blocks <= left) {
+            left = left.saturating_sub(blocks);
+            let end = if self.waiting.is_empty() { rest.len() } else { end_of_blocks(rest, blocks) };
+            let (own, others) = std::mem::take(&mut rest).split_at_mut(end);
+            self.place_blocks(&buffer, blocks, own);
+            rest = others;
+        }
+    }
+
+    /// Places the blocks that a buffer completed. The first one has the buffer's time, as it is where each block has
     /// a buffer of its own; the others keep their distance from it.
-    fn place(&mut self, buffer: &gst::Buffer, steps: &mut [Step]) {
-        let blocks = steps.iter().filter(|step| matches!(step, Step::Block(_))).count();
+    fn place_blocks(&mut self, buffer: &gst::Buffer, blocks: usize, steps: &mut [Step]) {
+        self.discont |= buffer.flags().contains(gst::BufferFlags::DISCONT) && !is_break(buffer);
         let metas = (!steps.is_empty()).then(|| Metas::of(buffer));
         let mut anchored = false;
         for step in steps {
@@ -306,6 +327,25 @@ impl Metas {
             let _ = self.0.copy_into(buffer, gst::BufferCopyFlags::META, ..);
         }
     }
+}
+
+/// Whether what follows the buffer does not go on where the one before it ended.
+fn is_break(buffer: &gst::Buffer) -> bool {
+    buffer.flags().contains(gst::BufferFlags::DISCONT | gst::BufferFlags::HEADER)
+}
+
+fn blocks_in(steps: &[Step]) -> usize {
+    steps.iter().filter(|step| matches!(step, Step::Block(_))).count()
+}
+
+/// Where the first so many blocks end; without any, where the first one begins.
+fn end_of_blocks(steps: &[Step], blocks: usize) -> usize {
+    let places = steps.iter().enumerate().filter(|(_, step)| matches!(step, Step::Block(_))).map(|(place, _)| place);
+    match blocks.checked_sub(1) {
+        Some(last) => places.map(|place| place.saturating_add(1)).nth(last),
+        None => places.into_iter().next(),
+    }
+    .unwrap_or(steps.len())
 }
 
 fn distance(to: u64, from: u64) -> i64 {

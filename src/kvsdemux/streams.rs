@@ -30,7 +30,14 @@ pub struct Streams {
     upstream_tags: Option<gst::TagList>,
     /// What holds of the fragment at hand.
     fragment_tags: Option<gst::TagList>,
+    /// How many fragments in a row were left out, since their headers described no track.
+    left_out: u32,
+    /// Why the last one was.
+    why_left_out: Option<String>,
 }
+
+/// How many that may be.
+const MOST_LEFT_OUT: u32 = 10;
 
 /// One track.
 struct Entry {
@@ -66,12 +73,22 @@ impl Streams {
             segment,
             upstream_tags: None,
             fragment_tags: None,
+            left_out: 0,
+            why_left_out: None,
         }
     }
 
     /// Whether no fragment has begun.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// Why no fragment has begun.
+    pub fn why_empty(&mut self) -> Error {
+        match self.why_left_out.take() {
+            Some(reasons) => Error::NoKnownTrack { reasons, may_pass: false },
+            None => Error::NoStreams,
+        }
     }
 
     /// Upstream's group, of which the streams are a part.
@@ -81,14 +98,8 @@ impl Streams {
 
     /// Another segment begins, after a flush or without one.
     pub fn set_segment(&mut self, segment: gst::Event) {
-        self.push_event(&segment);
+        self.outlets().for_each(|outlet| outlet.begin_segment(segment.clone()));
         self.segment = segment;
-        let backward = self.is_backward();
-        self.outlets().for_each(|outlet| outlet.play(backward));
-    }
-
-    fn is_backward(&self) -> bool {
-        matches!(self.segment.view(), gst::EventView::Segment(segment) if segment.segment().rate() < 0.0)
     }
 
     /// Upstream has something to say of the whole stream.
@@ -136,7 +147,7 @@ impl Streams {
     /// Sends an event to every pad.
     pub fn push_event(&mut self, event: &gst::Event) {
         for outlet in self.outlets() {
-            outlet.pad.push_event(event.clone());
+            outlet.push_event(event);
         }
     }
 
@@ -150,7 +161,12 @@ impl Streams {
             Some((before, _)) if Arc::ptr_eq(&before.fragment.header, &opening.fragment.header) => {
                 before.clone_from(opening);
             }
-            _ => self.adopt(element, control, opening)?,
+            _ => {
+                if let Some(loss) = self.adopt_if_described(element, control, opening)? {
+                    loss.warn(element);
+                    return Ok(());
+                }
+            }
         }
         self.each_outlet(|outlet, _| outlet.begin_fragment(opening))
     }
@@ -161,6 +177,9 @@ impl Streams {
     ///
     /// Downstream wants no more.
     pub fn block(&mut self, arrival: &Arrival) -> Result<(), Stop> {
+        if self.left_out > 0 {
+            return Ok(());
+        }
         let track = arrival.timed.track;
         self.each_outlet(|outlet, index| outlet.block(arrival, track == Some(index)))
     }
@@ -207,6 +226,28 @@ impl Streams {
             }
         }
         Ok(())
+    }
+
+    /// Takes over the tracks of a header; or what keeps its fragment out, where the next one may have another.
+    fn adopt_if_described(
+        &mut self,
+        element: &KvsDemux,
+        control: &Control,
+        opening: &Opening,
+    ) -> Result<Option<Loss>, Error> {
+        match self.adopt(element, control, opening) {
+            Err(Error::NoKnownTrack { reasons, may_pass: true }) if self.left_out < MOST_LEFT_OUT => {
+                self.left_out = self.left_out.saturating_add(1);
+                self.why_left_out = Some(reasons.clone());
+                Ok(Some(Loss::Fragment { reasons }))
+            }
+            result => {
+                if std::mem::take(&mut self.left_out) > 0 {
+                    self.interrupt();
+                }
+                result.map(|()| None)
+            }
+        }
     }
 
     /// Takes over the tracks of a header. A pad stays where its track goes on in a format that downstream takes.
@@ -280,7 +321,6 @@ impl Streams {
 
     /// Adds the pad of the entry, with all that goes before its first buffer.
     fn add(&mut self, element: &KvsDemux, at: usize, collection: &gst::StreamCollection, header: &Header) {
-        let backward = self.is_backward();
         let stream_tags = self.tags(header);
         let Some(entry) = self.entries.get_mut(at) else { return };
         let pad = imp::source_pad(element, is_video(&entry.track.kind), &entry.pad_name);
@@ -297,7 +337,8 @@ impl Streams {
         );
         pad.push_event(gst::event::StreamCollection::new(collection));
         pad.push_event(gst::event::Caps::new(&entry.caps));
-        pad.push_event(self.segment.clone());
+        let outlet = Outlet::new(pad.clone(), entry.index, &entry.track, &entry.caps, self.segment.clone());
+        outlet.push_segment();
         if let Some(tags) = tags::of_track(&entry.track) {
             pad.push_event(gst::event::Tag::new(tags));
         }
@@ -310,8 +351,6 @@ impl Streams {
         if let Err(error) = element.add_pad(&pad) {
             gst::error!(imp::CAT, obj = pad, "{error}");
         }
-        let mut outlet = Outlet::new(pad, entry.index, &entry.track, &entry.caps);
-        outlet.play(backward);
         entry.outlet = Some(outlet);
     }
 
@@ -410,17 +449,17 @@ fn offers<'a>(element: &KvsDemux, header: &'a Header, claim: &TrackCaps) -> Resu
     for (index, track) in header.tracks.tracks.iter().enumerate() {
         match claim.of(track) {
             Ok(caps) => offers.push(Offer { index, track, caps }),
-            Err(reason) => lost.push(Loss::Track { number: track.number, reason }),
+            Err(reason) => lost.push((track.number, reason)),
         }
     }
     if offers.is_empty() {
-        let reasons = lost.iter().map(|loss| match loss {
-            Loss::Track { number, reason } => format!("track {number}: {reason}"),
-            Loss::Cut(error) => error.to_string(),
+        let reasons = lost.iter().map(|(number, reason)| format!("track {number}: {reason}"));
+        return Err(Error::NoKnownTrack {
+            reasons: reasons.collect::<Vec<_>>().join("; "),
+            may_pass: lost.iter().any(|(_, reason)| reason.may_pass()),
         });
-        return Err(Error::NoKnownTrack(reasons.collect::<Vec<_>>().join("; ")));
     }
-    lost.iter().for_each(|loss| loss.warn(element));
+    lost.into_iter().for_each(|(number, reason)| Loss::Track { number, reason }.warn(element));
     Ok(offers)
 }
 
@@ -428,7 +467,8 @@ fn offers<'a>(element: &KvsDemux, header: &'a Header, claim: &TrackCaps) -> Resu
 /// tracks of which only the number is another, then those of which only the number is the same.
 fn kept(offers: &[Offer], before: &mut Vec<Entry>, upstream: Option<&str>) -> Vec<Option<Entry>> {
     fn is_renumbered(known: &Track, track: &Track) -> bool {
-        *known == Track { number: known.number, uid: known.uid, ..track.clone() }
+        let first_frame = known.first_frame.clone();
+        *known == Track { number: known.number, uid: known.uid, first_frame, ..track.clone() }
     }
     let rules: [fn(&Track, &Track) -> bool; 3] = [
         |known, track| known.number == track.number && is_renumbered(known, track),

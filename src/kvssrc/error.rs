@@ -98,7 +98,9 @@ fn aws_message(error: &aws::Error, stream: &str) -> gst::ErrorMessage {
         aws::Error::Credentials(error) => {
             let text = sentence(error);
             match error {
-                CredentialError::File { .. } | CredentialError::Certificate { .. } => {
+                CredentialError::File { .. }
+                | CredentialError::Certificate { .. }
+                | CredentialError::Endpoint { .. } => {
                     gst::error_msg!(Resource::Settings, ("{text}."), ["{error:?}"])
                 }
                 CredentialError::Expired { .. } | CredentialError::Refused { .. } => {
@@ -112,6 +114,7 @@ fn aws_message(error: &aws::Error, stream: &str) -> gst::ErrorMessage {
         aws::Error::Service { kind, operation, code, message, status, request_id } => {
             let request_id = request_id.as_deref().unwrap_or("unknown");
             let debug = format!("{operation}: {code} (HTTP {status}, request id {request_id}): {message}");
+            let reason = format!("{} ({code})", message.trim_end_matches('.'));
             match kind {
                 ServiceErrorKind::NotFound => gst::error_msg!(
                     Resource::NotFound,
@@ -120,7 +123,12 @@ fn aws_message(error: &aws::Error, stream: &str) -> gst::ErrorMessage {
                 ),
                 ServiceErrorKind::NotAuthorized => gst::error_msg!(
                     Resource::NotAuthorized,
-                    ("AWS refused the credentials for stream {stream}: {code}."),
+                    ("AWS refused the credentials for stream {stream}: {reason}."),
+                    ["{debug}"]
+                ),
+                ServiceErrorKind::Denied => gst::error_msg!(
+                    Resource::NotAuthorized,
+                    ("{operation} was refused for stream {stream}: {reason}."),
                     ["{debug}"]
                 ),
                 ServiceErrorKind::Clock => gst::error_msg!(
@@ -135,13 +143,13 @@ fn aws_message(error: &aws::Error, stream: &str) -> gst::ErrorMessage {
                 ),
                 ServiceErrorKind::InvalidArgument => gst::error_msg!(
                     Resource::Settings,
-                    ("Kinesis Video refused what was asked of stream {stream}: {message}."),
+                    ("Kinesis Video refused what was asked of stream {stream}: {reason}."),
                     ["{debug}"]
                 ),
                 ServiceErrorKind::WrongEndpoint | ServiceErrorKind::Unavailable | ServiceErrorKind::Other => {
                     gst::error_msg!(
                         Resource::OpenRead,
-                        ("Kinesis Video failed to open stream {stream}: {code}."),
+                        ("Kinesis Video failed to open stream {stream}: {reason}."),
                         ["{debug}"]
                     )
                 }
@@ -150,6 +158,11 @@ fn aws_message(error: &aws::Error, stream: &str) -> gst::ErrorMessage {
         aws::Error::Unreachable { .. } | aws::Error::Silent { .. } => {
             gst::error_msg!(Resource::OpenRead, ("Kinesis Video could not be reached."), ["{error}"])
         }
+        aws::Error::Endpoint { reason, .. } => gst::error_msg!(
+            Resource::Settings,
+            ("The AWS settings give no endpoint for stream {stream}: {}.", reason.trim_end_matches('.')),
+            ["{error}"]
+        ),
         aws::Error::Untrusted { .. } => gst::error_msg!(
             Resource::OpenRead,
             ("The server's certificate is not trusted; ca-file can name the authority that signed it."),

@@ -406,6 +406,7 @@ impl KvsSrc {
                     // Fails only for a segment of another format.
                     let _ = self.obj().new_segment(&segment);
                 }
+                Step::Later { before, later } => self.move_segment(before, later),
                 Step::Receive => self.receive(session)?,
                 Step::End if self.follow(session)? => {}
                 Step::End => return Err(Stop::End),

@@ -4,26 +4,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
-use tokio_retry2::strategy::{ExponentialFactorBackoff, jitter_with_bounds};
 
-use crate::aws::{self, Arrival, Connection, Consumer, Received, Stage, StartSelector, Unrenewed};
-
-/// Back-off: full jitter below 100 ms, doubled with each failure, up to 30 s.
-const SHORTEST_DELAY_MS: u64 = 100;
-pub(super) const LONGEST_DELAY: Duration = Duration::from_secs(30);
-
-/// How soon a call follows one that ended well and brought nothing: the service allows 5 a second.
-const PAUSE: Duration = Duration::from_millis(500);
-
-/// When the next call is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pace {
-    AtOnce,
-    /// After a pause: nothing is wrong.
-    Steady,
-    /// After a delay that grows with each failure.
-    BackOff,
-}
+use super::ahead::{Ahead, Begin, Open, Opener};
+use super::pace::{Failures, Pace};
+use crate::aws::{self, Arrival, Received, Stage, StartSelector, Unrenewed};
+use crate::fragment::ResumePoint;
 
 /// What a link tells.
 #[derive(Debug)]
@@ -46,45 +31,52 @@ pub enum Event {
 
 /// A connection, or the time until the next one.
 pub struct Link {
-    consumer: Consumer,
+    opener: Opener,
     state: State,
-    delays: Box<dyn Iterator<Item = Duration> + Send>,
+    failures: Failures,
     attempt: u32,
     /// When the failures began that nothing has come since.
     failing_since: Option<Instant>,
 }
 
 enum State {
-    Waiting {
-        until: Instant,
-        start: StartSelector,
-    },
-    Open(Connection),
+    Waiting(Begin),
+    /// The same of one that was opened before anybody asked for it.
+    Ahead(Box<Ahead>),
+    Open(Box<Open>),
     /// The last connection is over, and nobody has asked for another.
-    Over,
+    Over(Option<Box<Ahead>>),
 }
 
 impl Link {
-    /// A link whose first call begins with the first [`next`](Self::next).
-    pub fn new(consumer: Consumer, start: StartSelector) -> Self {
-        let state = State::Waiting { until: Instant::now(), start };
-        Self { consumer, state, delays: delays(), attempt: 0, failing_since: None }
+    /// A link whose first call begins with the first [`next`](Self::next); connections before it came to the point.
+    pub fn new(opener: Opener, start: StartSelector, point: ResumePoint) -> Self {
+        let failures = Failures::default();
+        let state = State::Waiting(Begin { start, point, at: Instant::now(), failures });
+        Self { opener, state, failures, attempt: 0, failing_since: None }
     }
 
     /// The next thing that happens, or [`Event::Idle`] at `idle` while a call is under way. Nothing is lost where the
     /// future is dropped.
     pub async fn next(&mut self, idle: Option<Instant>) -> Event {
         match &mut self.state {
-            State::Waiting { until, start } => {
-                tokio::time::sleep_until(*until).await;
-                self.state = State::Open(self.consumer.open(start.clone()));
-                self.attempt = self.attempt.saturating_add(1);
-                Event::Connecting(self.attempt)
+            State::Waiting(begin) => {
+                tokio::time::sleep_until(begin.at).await;
+                let open = self.opener.open(begin.clone());
+                self.begun(open)
             }
-            State::Open(connection) => {
+            State::Ahead(ahead) => {
+                tokio::time::sleep_until(ahead.begin.at).await;
+                match std::mem::replace(&mut self.state, State::Over(None)) {
+                    State::Ahead(ahead) => self.begun(ahead.open),
+                    // It is what has been waited for.
+                    _ => self.over(None),
+                }
+            }
+            State::Open(open) => {
                 let received = tokio::select! {
                     biased;
-                    received = connection.next() => received,
+                    received = open.connection.next() => received,
                     () = sleep_until(idle) => return Event::Idle,
                 };
                 match received {
@@ -96,7 +88,7 @@ impl Link {
                     None => self.over(None),
                 }
             }
-            State::Over => self.over(None),
+            State::Over(_) => Event::Over(None),
         }
     }
 
@@ -110,19 +102,32 @@ impl Link {
 
     /// A connection ended as it should, though it may have brought nothing: the service is there.
     pub fn stood(&mut self) {
-        self.delays = delays();
+        self.failures = Failures::default();
         self.failing_since = None;
     }
 
-    /// Begins a new connection after a delay; how long that is.
-    pub fn reconnect(&mut self, start: StartSelector, pace: Pace) -> Duration {
-        let delay = match pace {
-            Pace::AtOnce => Duration::ZERO,
-            Pace::Steady => PAUSE,
-            Pace::BackOff => self.delays.next().unwrap_or(LONGEST_DELAY),
+    /// Begins a new connection after a delay; how long that is. Connections before it came to the point. One that begins
+    /// there already is taken on, however it came to be.
+    pub fn reconnect(&mut self, start: StartSelector, point: ResumePoint, pace: Pace) -> Duration {
+        let ahead = match std::mem::replace(&mut self.state, State::Over(None)) {
+            State::Over(ahead) => ahead,
+            State::Open(open) => open.into_next(),
+            State::Ahead(_) | State::Waiting(_) => None,
         };
-        self.state = State::Waiting { until: Instant::now() + delay, start };
-        delay
+        match ahead.filter(|ahead| ahead.begin.start == start) {
+            Some(ahead) => {
+                self.failures = ahead.begin.failures;
+                let delay = ahead.begin.at.saturating_duration_since(Instant::now());
+                self.state = State::Ahead(ahead);
+                delay
+            }
+            None => {
+                let delay = self.failures.delay(pace);
+                let begin = Begin { start, point, at: Instant::now() + delay, failures: self.failures };
+                self.state = State::Waiting(begin);
+                delay
+            }
+        }
     }
 
     /// Whether it has failed for so long that it is time to give up.
@@ -131,16 +136,18 @@ impl Link {
         patience.is_some_and(|patience| since.elapsed() >= patience)
     }
 
+    fn begun(&mut self, open: Open) -> Event {
+        self.state = State::Open(Box::new(open));
+        self.attempt = self.attempt.saturating_add(1);
+        Event::Connecting(self.attempt)
+    }
+
     fn over(&mut self, error: Option<aws::Error>) -> Event {
-        self.state = State::Over;
+        if let State::Open(open) = std::mem::replace(&mut self.state, State::Over(None)) {
+            self.state = State::Over(open.into_next());
+        }
         Event::Over(error)
     }
-}
-
-/// The delays of a back-off.
-pub(super) fn delays() -> Box<dyn Iterator<Item = Duration> + Send> {
-    let delays = ExponentialFactorBackoff::from_millis(SHORTEST_DELAY_MS, 2.0).max_delay(LONGEST_DELAY);
-    Box::new(delays.map(jitter_with_bounds(0.0, 1.0)))
 }
 
 async fn sleep_until(deadline: Option<Instant>) {

@@ -3,6 +3,7 @@
 use gst::glib;
 use gst::prelude::*;
 
+mod ahead;
 mod archive;
 mod checkpoint;
 mod dvr;
@@ -13,6 +14,7 @@ mod imp;
 mod journal;
 mod link;
 mod notice;
+mod pace;
 mod progress;
 mod reading;
 mod report;
@@ -21,6 +23,7 @@ mod seeks;
 mod session;
 mod settings;
 mod statistics;
+mod undescribed;
 
 pub(crate) use settings::Settings;
 

@@ -27,6 +27,8 @@ pub enum Notice {
     Missing { from: Option<i64>, to: i64 },
     /// A fragment of the archive cannot be had: its frames, between two moments in ms since 1970, are missing.
     Gone { number: FragmentNumber, from: i64, to: i64, reason: String },
+    /// The header of a fragment does not describe what downstream takes.
+    LeftOut { number: Option<FragmentNumber>, reason: String },
     /// Nothing is stored in the range that was asked for.
     Nothing,
     /// All of a range has been read: what has become of its fragments.
@@ -36,7 +38,7 @@ pub enum Notice {
     /// Presentation times have changed by so many ns against the producer's clock: negative where it was fast.
     Corrected { correction: i64 },
     /// The Matroska that goes out has no place for a track.
-    LeftOut(LeftOut),
+    TrackLeftOut(LeftOut),
     /// A stream without fragment numbers was cut: nothing can go on with it.
     Cut { reason: String },
     /// A step that may take a while has begun, goes on, or is over.
@@ -91,7 +93,7 @@ impl Notice {
                 .field("missing", missing)
                 .field("duplicates", duplicates)
                 .build(),
-            Self::LeftOut(LeftOut { number, name, codec_id }) => gst::Structure::builder("kvs-track")
+            Self::TrackLeftOut(LeftOut { number, name, codec_id }) => gst::Structure::builder("kvs-track")
                 .field("track", number)
                 .field_if_some("name", name.as_ref())
                 .field("codec-id", codec_id)
@@ -103,6 +105,7 @@ impl Notice {
             Self::Duration => return Some(gst::message::DurationChanged::builder().src(source).build()),
             Self::Missing { .. }
             | Self::Gone { .. }
+            | Self::LeftOut { .. }
             | Self::Nothing
             | Self::Cut { .. }
             | Self::Dropped(_)
@@ -130,7 +133,9 @@ impl Notice {
                 "A stream keeps what it gets for as long as its data retention says: not at all where that is 0 hours. \
                  Else, is the offset from UTC right, and the clock that fragment-selector names?",
             )),
-            Self::Cut { reason } | Self::Gone { reason, .. } => Some((format!("{self}."), reason)),
+            Self::Cut { reason } | Self::Gone { reason, .. } | Self::LeftOut { reason, .. } => {
+                Some((format!("{self}."), reason))
+            }
             _ => None,
         }
     }
@@ -140,7 +145,7 @@ impl Notice {
         match self {
             Self::Fragment(_) => None,
             Self::Progress(_) | Self::Tags(_) | Self::Duration => Some(gst::DebugLevel::Debug),
-            Self::Unrenewed { .. } | Self::LeftOut(_) => Some(gst::DebugLevel::Warning),
+            Self::Unrenewed { .. } | Self::TrackLeftOut(_) => Some(gst::DebugLevel::Warning),
             _ => Some(gst::DebugLevel::Info),
         }
     }
@@ -171,6 +176,12 @@ impl fmt::Display for Notice {
                 let moment = |ms: i64| Moment(ms.saturating_mul(1_000_000));
                 write!(formatter, "Fragment {number} is missing, from {} to {}", moment(*from), moment(*to))
             }
+            Self::LeftOut { number: Some(number), .. } => {
+                write!(formatter, "Fragment {number} is left out: its header does not describe what downstream takes")
+            }
+            Self::LeftOut { number: None, .. } => {
+                write!(formatter, "A fragment is left out: its header does not describe what downstream takes")
+            }
             Self::Nothing => write!(formatter, "The stream has nothing stored in this range"),
             Self::Archive(Counts { listed, delivered, missing, duplicates }) => {
                 write!(
@@ -179,7 +190,7 @@ impl fmt::Display for Notice {
                 )
             }
             Self::Dropped(dropped) => write!(formatter, "{dropped}"),
-            Self::LeftOut(LeftOut { number, name, codec_id }) => {
+            Self::TrackLeftOut(LeftOut { number, name, codec_id }) => {
                 let name = name.as_ref().map(|name| format!(" `{name}`")).unwrap_or_default();
                 write!(
                     formatter,

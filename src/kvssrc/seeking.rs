@@ -7,7 +7,7 @@ use gst_base::subclass::prelude::*;
 use super::archive::Playing;
 use super::dvr::Target;
 use super::imp::{CAT, KvsSrc, State, lock};
-use crate::output::clock_time;
+use crate::output::{self, clock_time};
 
 impl KvsSrc {
     /// Begins another reading where the seek says. What was read before is over: nothing reads it meanwhile.
@@ -72,6 +72,16 @@ impl KvsSrc {
         let duration = self.statistics.duration().unwrap_or(u64::MAX);
         let end = end.and_then(|(_, reaches)| clock_time(reaches.min(duration)));
         end.or_else(|| lock(&self.range).as_ref().and_then(|range| range.duration()))
+    }
+
+    /// The times of what follows are later by other so many ns than before: moves the segment with them.
+    pub(super) fn move_segment(&self, before: u64, later: u64) {
+        let mut segment = self.obj().segment();
+        let Some(timed) = segment.downcast_mut::<gst::ClockTime>() else { return };
+        output::move_segment(timed, before, later);
+        gst::debug!(CAT, imp = self, "The segment is {timed:?}");
+        // Fails only for a segment of another format.
+        let _ = self.obj().new_segment(&segment);
     }
 
     /// A segment that ends is over to its end, also where frames end before it: what follows without a flush goes on there.

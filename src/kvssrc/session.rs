@@ -7,17 +7,20 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
+use super::ahead::Opener;
 use super::checkpoint::Checkpoint;
 use super::dvr::Watch;
 use super::error::Error;
 use super::idle::Idle;
-use super::link::{Event, Link, Pace};
+use super::link::{Event, Link};
 use super::notice::Notice;
+use super::pace::Pace;
 use super::report::Reporter;
 use super::settings::{Live, Patience, Plan};
+use super::undescribed::Undescribed;
 use crate::aws::{self, ArrivalClock, Consumer, Recovery, StartSelector, Unrenewed};
 use crate::fragment::{self, Arrival, Fragment, FragmentNumber, FrameReader, Header, Output, TimedBlock, UnixTime};
-use crate::output::{self, Downstream, Item, OnNewTrack, Queue, TrackCaps, TrackSelector, Writer, clock_time};
+use crate::output::{self, Downstream, Item, OnNewTrack, Order, Queue, TrackCaps, TrackSelector, Writer, clock_time};
 
 /// How long the head of a stream is watched for more of a range that is over.
 const IDLE_IN_THE_PAST: Duration = Duration::from_secs(10);
@@ -31,6 +34,7 @@ pub struct Session {
     track_caps: TrackCaps,
     on_new_track: OnNewTrack,
     writing: Option<(Arc<Header>, Writer)>,
+    undescribed: Undescribed,
     queue: Queue,
     notices: VecDeque<Notice>,
     reporter: Reporter,
@@ -39,10 +43,14 @@ pub struct Session {
     stream_time: Option<gst::ClockTime>,
     /// Comes behind a header that goes out first.
     opening: Option<TimedBlock>,
+    /// By how many ns the times of what goes out are later, as the element knows it.
+    later: u64,
     /// Whole, and gone out; the checkpoint is to name it.
     accepted: Option<FragmentNumber>,
-    /// The start that was asked for, and the one that the connection at hand began with.
-    first_start: StartSelector,
+    opener: Opener,
+    /// What the running times of what comes are counted from, in ns on the reading's clock.
+    base_time: Option<u64>,
+    /// The start that the connection at hand began with.
     start: StartSelector,
     end: Option<UnixTime>,
     patience: Patience,
@@ -74,6 +82,8 @@ pub enum Step {
     Segment(gst::FormattedSegment<gst::ClockTime>),
     /// In the segment at hand, presentation time 0 has this stream time.
     StreamTime(gst::ClockTime),
+    /// The times of what is pushed from now on are later by other so many ns than before, and so is the segment at hand.
+    Later { before: u64, later: u64 },
     /// Ask downstream what it takes, and go on with [`Session::begin`].
     Negotiate(Arc<Fragment>),
     /// Wait for [`Session::receive`].
@@ -114,22 +124,29 @@ impl Session {
             }
             None => plan.request.start.clone(),
         };
+        if start != StartSelector::Now {
+            frames.catch_up();
+        }
+        let opener = Opener::new(consumer, start.clone(), plan.live.is_some());
         Ok(Self {
-            link: Link::new(consumer, start.clone()),
+            link: Link::new(opener.clone(), start.clone(), frames.resume_point()),
             frames,
             checkpoint: plan.checkpoint.clone(),
             track: plan.track.clone(),
             track_caps: plan.track_caps.clone(),
             on_new_track: plan.on_new_track,
             writing: None,
+            undescribed: Undescribed::default(),
             queue: Queue::new(),
             notices: VecDeque::new(),
             reporter,
             watch,
             stream_time: None,
             opening: None,
+            later: 0,
             accepted: None,
-            first_start: start.clone(),
+            opener,
+            base_time: None,
             start,
             end: plan.range.end,
             patience: plan.patience,
@@ -146,7 +163,13 @@ impl Session {
     pub fn continued(mut self, frames: FrameReader, writing: Option<(Arc<Header>, Writer)>) -> Self {
         self.frames = frames;
         self.frames.resume(false);
+        self.link = Link::new(self.opener.clone(), self.start.clone(), self.frames.resume_point());
         self.writing = writing;
+        if let Some((_, writer)) = &mut self.writing {
+            // The segment goes on.
+            self.later = writer.later();
+            writer.go_on_as(Order::Decoding);
+        }
         self
     }
 
@@ -159,6 +182,11 @@ impl Session {
         loop {
             if let Some(time) = self.stream_time.take() {
                 return Ok(Step::StreamTime(time));
+            }
+            let later = self.writing.as_ref().map_or(0, |(_, writer)| writer.later());
+            if later != self.later {
+                let before = std::mem::replace(&mut self.later, later);
+                return Ok(Step::Later { before, later });
             }
             if let Some(item) = self.queue.pop_front() {
                 return Ok(Step::Item(item));
@@ -235,8 +263,10 @@ impl Session {
                     self.reporter.repeated(&end, self.frames.duplicates());
                     self.accepted = end.number;
                 }
-                Ok(Some(Output::RangeEnd)) => return Ok(Step::End),
-                Ok(None) if self.ended && !self.frames.release() => return Ok(Step::End),
+                Ok(Some(Output::RangeEnd)) => return self.undescribed.end().map(|()| Step::End),
+                Ok(None) if self.ended && !self.frames.release() => {
+                    return self.undescribed.end().map(|()| Step::End);
+                }
                 Ok(None) if self.ended => {}
                 Ok(None) => return Ok(Step::Receive),
                 Err(error) => self.ended = self.over(Failure::Body(error))?,
@@ -263,8 +293,21 @@ impl Session {
         let before = self.writing.take().map(|(_, writer)| writer);
         let header = &fragment.header;
         let (track, caps) = (self.track.as_ref(), &self.track_caps);
-        let (mut writer, left_out) = output::writer(header, downstream, track, caps, self.on_new_track, before)?;
-        self.notices.extend(left_out.into_iter().map(Notice::LeftOut));
+        let choice = output::writer(header, downstream, track, caps, self.on_new_track, before);
+        let was_left_out = self.undescribed.is_run();
+        let mut writer = match self.undescribed.judge(fragment, choice)? {
+            Ok((writer, left_out)) => {
+                self.notices.extend(left_out.into_iter().map(Notice::TrackLeftOut));
+                writer
+            }
+            Err(notice) => {
+                self.notices.push_back(notice);
+                return Ok(());
+            }
+        };
+        if was_left_out {
+            self.frames.lose();
+        }
         writer.begin_fragment(fragment, &mut self.queue);
         self.reporter.header(header);
         self.writing = Some((Arc::clone(header), writer));
@@ -299,6 +342,11 @@ impl Session {
                 self.reporter.received(bytes.len());
                 self.idle.received();
                 if let Some(aws::Arrival { time, waited }) = arrival {
+                    // It only ever goes back where another clock is taken.
+                    let before = self.base_time.replace(base_time).unwrap_or(base_time);
+                    if let Some(pause @ 1..) = base_time.checked_sub(before) {
+                        self.frames.paused(i64::try_from(pause).unwrap_or(i64::MAX));
+                    }
                     // What came before the clock was started anew, as by a pause, came before running time 0.
                     let running_time = 0_i64.saturating_add_unsigned(time).saturating_sub_unsigned(base_time);
                     self.frames.arrived(Arrival { running_time, waited });
@@ -392,13 +440,9 @@ impl Session {
             self.link.stood();
         }
         let mut after_loss = false;
-        let mut pace = match (progressed, ends_well) {
-            (true, _) => Pace::AtOnce,
-            (false, true) => Pace::Steady,
-            (false, false) => Pace::BackOff,
-        };
+        let mut pace = Pace::after(progressed, ends_well);
         self.start = match recovery {
-            Recovery::Retry => self.start_behind(&point),
+            Recovery::Retry => self.opener.start_behind(&point),
             Recovery::StartElsewhere
                 if self.start != StartSelector::Earliest && (resumable || self.start.is_a_time()) =>
             {
@@ -416,21 +460,9 @@ impl Session {
             });
         }
         self.frames.resume(after_loss);
-        let delay = self.link.reconnect(self.start.clone(), pace);
+        let delay = self.link.reconnect(self.start.clone(), point, pace);
         self.notices.extend(self.reporter.reconnecting(reason, delay, self.frames.duplicates()));
         Ok(false)
-    }
-
-    /// The start selector of a connection that goes on at the point.
-    fn start_behind(&self, point: &fragment::ResumePoint) -> StartSelector {
-        match (&point.whole, &point.partial) {
-            (Some(whole), _) => StartSelector::AfterFragment(whole.clone()),
-            // The first fragment of all was cut: the one that holds the moment at which it was received is itself.
-            (None, Some(fragment::Partial { server_timestamp: Some(received), .. })) => {
-                StartSelector::ServerTimestamp(*received)
-            }
-            _ => self.first_start.clone(),
-        }
     }
 
     /// How long calls may fail in a row; `None`: for ever.
@@ -453,7 +485,7 @@ impl From<Failure> for Error {
 ///
 /// From the error ids of `GetMedia` in the
 /// [API reference](https://docs.aws.amazon.com/kinesisvideostreams/latest/dg/API_dataplane_GetMedia.html).
-fn recovery_of(error: &fragment::Error) -> Recovery {
+pub(super) fn recovery_of(error: &fragment::Error) -> Recovery {
     match error {
         fragment::Error::Service { id, .. } => match id.as_str() {
             "3002" | "4503" | "5000" => Recovery::Retry,

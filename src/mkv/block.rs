@@ -28,6 +28,9 @@ pub struct Block {
     pub invisible: bool,
     /// BlockDuration, in ticks: of all frames together.
     pub duration: Option<u64>,
+    /// DiscardPadding, in ns: how much of the decoded sound is not to be heard, at the block's end, or, where it is negative,
+    /// at its beginning.
+    pub discard_padding: i64,
     /// Where the two bytes of the relative timestamp lie in `element`.
     timestamp_at: u32,
     frames: Frames,
@@ -87,6 +90,7 @@ impl Block {
             discardable: payload.flags & DISCARDABLE != 0,
             invisible: payload.flags & INVISIBLE != 0,
             duration: None,
+            discard_padding: 0,
             timestamp_at: payload.timestamp_at,
             frames: payload.frames,
             element,
@@ -98,7 +102,7 @@ impl Block {
         let mut walk = element.walk();
         walk.skip(group.length);
         let length = (group.length as u64).saturating_add(group.size);
-        let (mut payload, mut duration, mut reference) = (None, None, false);
+        let (mut payload, mut duration, mut discard_padding, mut reference) = (None, None, 0, false);
         while (walk.position() as u64) < length {
             let offset = offset.saturating_add(walk.position() as u64);
             let invalid = |element, reason| Error::InvalidSize { offset, element, reason };
@@ -125,12 +129,20 @@ impl Block {
                     payload = Some(Payload::read(&mut walk, head.size, Id::BLOCK, offset)?);
                     walk.skip(end.saturating_sub(walk.position()));
                 }
-                Id::BLOCK_DURATION if head.size > 8 => {
+                Id::BLOCK_DURATION | Id::DISCARD_PADDING if head.size > 8 => {
                     return Err(invalid(head.id, "an integer of more than 8 bytes"));
                 }
                 Id::BLOCK_DURATION => {
                     let digits = (0..head.size).map_while(|_| walk.byte());
                     duration = Some(digits.fold(0, |value, byte| value << 8 | u64::from(byte)));
+                }
+                Id::DISCARD_PADDING => {
+                    let digits = (0..head.size).map_while(|_| walk.byte());
+                    // The first digit has the sign.
+                    let value = digits.fold(None, |value: Option<i64>, byte| {
+                        Some(value.map_or(i64::from(byte.cast_signed()), |value| value << 8 | i64::from(byte)))
+                    });
+                    discard_padding = value.unwrap_or(0);
                 }
                 other => {
                     reference |= other == Id::REFERENCE_BLOCK;
@@ -148,6 +160,7 @@ impl Block {
             discardable: false,
             invisible: payload.flags & INVISIBLE != 0,
             duration,
+            discard_padding,
             timestamp_at: payload.timestamp_at,
             frames: payload.frames,
             element,

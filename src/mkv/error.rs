@@ -9,7 +9,7 @@ pub enum Error {
     #[error("byte {offset}: not a Matroska stream: {reason}")]
     NotMatroska { offset: u64, reason: &'static str },
     /// The body ends inside an element.
-    #[error("byte {offset}: the stream ends inside {element}")]
+    #[error("byte {offset}: the stream ends inside {}", inside(*element))]
     Truncated { offset: u64, element: Id },
     /// A size that the element cannot have, or that leads out of its parent.
     #[error("byte {offset}: invalid size of {element}: {reason}")]
@@ -23,6 +23,11 @@ pub enum Error {
     /// A block whose lace sizes do not add up.
     #[error("byte {offset}: invalid lacing in a block of track {track}: {reason}")]
     InvalidLacing { offset: u64, track: u64, reason: &'static str },
+}
+
+/// The element in words that can follow "inside".
+fn inside(element: Id) -> String {
+    if element == Id::UNREAD { "the header of an element".to_owned() } else { element.to_string() }
 }
 
 impl Error {
@@ -52,6 +57,12 @@ mod tests {
         let error = Error::InvalidSize { offset: 5, element: Id(0x1234_5678), reason: "it leads out of its parent" };
         assert_eq!(error.to_string(), "byte 5: invalid size of element 0x12345678: it leads out of its parent");
         let error = Error::Truncated { offset: 9, element: Id::UNREAD };
-        assert_eq!(error.to_string(), "byte 9: the stream ends inside an element header");
+        assert_eq!(error.to_string(), "byte 9: the stream ends inside the header of an element");
+        let error = Error::Truncated { offset: 9, element: Id::CLUSTER };
+        assert_eq!(error.to_string(), "byte 9: the stream ends inside Cluster");
+        let error = super::super::vint::Malformed::Id.at(9);
+        assert_eq!(error.to_string(), "byte 9: invalid element header: the ID is reserved or longer than 4 bytes");
+        let error = Error::InvalidSize { offset: 9, element: Id::UNREAD, reason: "it leads out of its parent" };
+        assert_eq!(error.to_string(), "byte 9: invalid size of element header: it leads out of its parent");
     }
 }

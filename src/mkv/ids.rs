@@ -95,6 +95,7 @@ ids! {
     BLOCK = 0xA1, "Block";
     BLOCK_DURATION = 0x9B, "BlockDuration";
     REFERENCE_BLOCK = 0xFB, "ReferenceBlock";
+    DISCARD_PADDING = 0x75A2, "DiscardPadding";
     // Tags.
     TAG = 0x7373, "Tag";
     TARGETS = 0x63C0, "Targets";
@@ -132,7 +133,7 @@ impl Id {
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (*self, self.name()) {
-            (Id::UNREAD, _) => f.write_str("an element header"),
+            (Id::UNREAD, _) => f.write_str("element header"),
             (_, Some(name)) => f.write_str(name),
             (Id(id), None) => write!(f, "element 0x{id:X}"),
         }

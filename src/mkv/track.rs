@@ -26,6 +26,18 @@ pub struct Track {
     pub stripped_header: Bytes,
     /// What else was done to the track's frames, by its ContentEncodings; `None`: nothing.
     pub unsupported_encoding: Option<String>,
+    /// How the track's first frame begins, with its stripped header, where [`needs_a_frame`](Self::needs_a_frame) and one
+    /// has come: no TrackEntry says that.
+    pub first_frame: Option<Bytes>,
+}
+
+impl Track {
+    /// Whether nothing but a frame tells in what form the track's frames are: AAC without CodecPrivate, which producers
+    /// send that hand on ADTS frames or forget to describe raw ones.
+    pub fn needs_a_frame(&self) -> bool {
+        let described = self.codec_private.as_ref().is_some_and(|private| !private.is_empty());
+        self.codec_id == "A_AAC" && !described && self.first_frame.is_none()
+    }
 }
 
 /// The TrackType, with what only that type has.

@@ -77,6 +77,7 @@ fn track(entry: &Child) -> Result<Track, Error> {
         codec_delay: 0,
         stripped_header: Bytes::new(),
         unsupported_encoding: None,
+        first_frame: None,
     };
     let (mut kind, mut bcp47, mut encodings) = (0, None, None);
     let (mut video_settings, mut audio_settings) = (Video::default(), Audio::default());
@@ -317,6 +318,7 @@ mod tests {
             codec_delay: 5,
             stripped_header: Bytes::new(),
             unsupported_encoding: None,
+            first_frame: None,
         };
         assert_eq!(track, Ok(expected));
     }

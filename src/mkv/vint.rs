@@ -48,7 +48,7 @@ impl Malformed {
             Malformed::Id => Error::InvalidElement {
                 offset,
                 element: Id::UNREAD,
-                reason: "an element ID that is reserved or longer than 4 bytes",
+                reason: "the ID is reserved or longer than 4 bytes",
             },
             Malformed::Size(element) => Error::InvalidSize { offset, element, reason: "a size of more than 8 bytes" },
         }

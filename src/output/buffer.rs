@@ -45,6 +45,13 @@ pub(super) fn stamp(buffer: &mut gst::Buffer, pts: Option<u64>, duration: Option
     }
 }
 
+/// Decoding time in ns.
+pub(super) fn decode_at(buffer: &mut gst::Buffer, dts: Option<u64>) {
+    if let Some(buffer) = buffer.get_mut() {
+        buffer.set_dts(dts.and_then(clock_time));
+    }
+}
+
 /// Says when the producer captured the buffer, in ns since 1970.
 pub(super) fn capture_time(buffer: &mut gst::Buffer, caps: &gst::Caps, time: i64, duration: Option<u64>) {
     let time = u64::try_from(time).ok().and_then(clock_time);

@@ -53,6 +53,11 @@ pub enum CapsError {
 }
 
 impl CapsError {
+    /// Whether the stream's next header may describe the track: this one lacks something, or is damaged.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::MissingCodecPrivate { .. } | Self::InvalidCodecPrivate { .. } | Self::InvalidAudio { .. })
+    }
+
     fn unsupported_codec(track: &Track) -> Self {
         Self::UnsupportedCodec { codec_id: track.codec_id.clone() }
     }
@@ -174,6 +179,7 @@ pub(super) mod test {
             codec_delay: 0,
             stripped_header: Bytes::new(),
             unsupported_encoding: None,
+            first_frame: None,
         }
     }
 }

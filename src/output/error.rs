@@ -10,5 +10,21 @@ pub enum Error {
     #[error("track {number} cannot go out by itself: {reason}")]
     Codec { number: u64, reason: CapsError },
     #[error("downstream takes {downstream}, and the stream has {available}")]
-    NoFit { downstream: String, available: String },
+    NoFit {
+        downstream: String,
+        available: String,
+        /// The next header may describe a track that this one does not.
+        may_pass: bool,
+    },
+}
+
+impl Error {
+    /// Whether the stream may go on under its next header.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::NoSuchTrack { .. } => false,
+            Self::Codec { reason, .. } => reason.may_pass(),
+            Self::NoFit { may_pass, .. } => *may_pass,
+        }
+    }
 }

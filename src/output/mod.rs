@@ -4,12 +4,15 @@ mod announcement;
 mod buffer;
 pub mod caps;
 mod claim;
+mod clipping;
 mod container;
+mod decoding;
 mod document;
 mod error;
 mod fragment_meta;
 mod in_band;
 mod negotiation;
+mod parameter_sets;
 mod time;
 mod track;
 
@@ -25,6 +28,7 @@ pub use caps::elementary_template_caps;
 pub use claim::{TrackCaps, track_caps_property};
 pub(crate) use container::asks_for_kvsdemux;
 pub use container::{ContainerWriter, OnNewTrack, template_caps as container_template_caps};
+pub use decoding::Order;
 pub use document::LeftOut;
 pub use error::Error;
 pub use fragment_meta::FragmentMeta;
@@ -64,6 +68,28 @@ impl Writer {
         match self {
             Self::Container(writer) => writer.kinds(),
             Self::Track(writer) => writer.kinds(),
+        }
+    }
+
+    /// Frames come in this order from now on, in a segment of their own.
+    pub fn play(&mut self, order: Order) {
+        if let Self::Track(writer) = self {
+            writer.play(order);
+        }
+    }
+
+    /// The same, where the segment goes on.
+    pub fn go_on_as(&mut self, order: Order) {
+        if let Self::Track(writer) = self {
+            writer.go_on_as(order);
+        }
+    }
+
+    /// By how many ns the times of buffers are later than presentation times, see [`TrackWriter::later`].
+    pub fn later(&self) -> u64 {
+        match self {
+            Self::Container(_) => 0,
+            Self::Track(writer) => writer.later(),
         }
     }
 
@@ -121,12 +147,31 @@ pub fn writer(
     on_new_track: OnNewTrack,
     before: Option<Writer>,
 ) -> Result<(Writer, Vec<LeftOut>), Error> {
+    let choose = || choose(header, &downstream.caps, selector, claim);
     match before {
         Some(Writer::Container(mut writer)) => {
-            let left_out =
-                writer.go_on(header, if downstream.has_kvsdemux { OnNewTrack::EveryHeader } else { on_new_track });
+            let on_new_track = if downstream.has_kvsdemux { OnNewTrack::EveryHeader } else { on_new_track };
+            let left_out = writer.go_on(header, on_new_track);
             Ok((Writer::Container(writer), left_out))
         }
-        _ => Ok((choose(header, &downstream.caps, selector, claim)?, Vec::new())),
+        Some(Writer::Track(before)) => {
+            let mut writer = choose()?;
+            if let Writer::Track(writer) = &mut writer {
+                writer.go_on_from(before);
+            }
+            Ok((writer, Vec::new()))
+        }
+        None => Ok((choose()?, Vec::new())),
     }
+}
+
+/// Moves a segment whose buffers are later by other so many ns than before; running and stream time stay as they are.
+pub fn move_segment(segment: &mut gst::FormattedSegment<gst::ClockTime>, before: u64, later: u64) {
+    let moved = |time: Option<gst::ClockTime>| {
+        time.and_then(|time| clock_time(time.nseconds().saturating_sub(before).saturating_add(later)))
+    };
+    let (start, stop, position) = (moved(segment.start()), moved(segment.stop()), moved(segment.position()));
+    segment.set_start(start);
+    segment.set_stop(stop);
+    segment.set_position(position);
 }

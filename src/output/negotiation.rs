@@ -65,8 +65,8 @@ pub fn choose(
         let index = selector
             .find(tracks)
             .ok_or_else(|| Error::NoSuchTrack { wanted: selector.0.clone(), available: describe_all(tracks) })?;
-        return tracks.get(index).ok_or_else(|| no_fit(downstream, tracks)).and_then(|track| {
-            fit(index, track, downstream, claim)?.ok_or_else(|| no_fit(downstream, std::slice::from_ref(track)))
+        return tracks.get(index).ok_or_else(|| no_fit(downstream, tracks, claim)).and_then(|track| {
+            fit(index, track, downstream, claim)?.ok_or_else(|| no_fit(downstream, std::slice::from_ref(track), claim))
         });
     }
     let is_video = |track: &Track| matches!(track.kind, TrackKind::Video(_));
@@ -74,7 +74,7 @@ pub fn choose(
     by_kind(true)
         .chain(by_kind(false))
         .find_map(|(index, track)| fit(index, track, downstream, claim).ok().flatten())
-        .ok_or_else(|| no_fit(downstream, tracks))
+        .ok_or_else(|| no_fit(downstream, tracks, claim))
 }
 
 /// A writer for the track, unless downstream does not take its format.
@@ -83,7 +83,7 @@ fn fit(index: usize, track: &Track, downstream: &gst::Caps, claim: &TrackCaps) -
     Ok(downstream.can_intersect(&caps).then(|| Writer::Track(TrackWriter::new(index, track, caps))))
 }
 
-fn no_fit(downstream: &gst::Caps, tracks: &[Track]) -> Error {
+fn no_fit(downstream: &gst::Caps, tracks: &[Track], claim: &TrackCaps) -> Error {
     // Short enough to read: of each structure only what kind of media it is and how it is laid out.
     let mut formats: Vec<String> = Vec::new();
     for structure in downstream.iter() {
@@ -96,6 +96,7 @@ fn no_fit(downstream: &gst::Caps, tracks: &[Track]) -> Error {
     Error::NoFit {
         downstream: if formats.is_empty() { "nothing".to_owned() } else { formats.join(" or ") },
         available: describe_all(tracks),
+        may_pass: tracks.iter().any(|track| claim.of(track).is_err_and(|reason| reason.may_pass())),
     }
 }
 

@@ -4,13 +4,18 @@ use std::sync::Arc;
 
 use super::buffer;
 use super::caps::{frame_alignment, stream_headers, track_caps};
+use super::clipping::Clipping;
+use super::decoding::{Decoding, Order};
 use super::fragment_meta::Stamp;
-use super::{Item, Kinds, Queue};
+use super::{Item, Kinds, Queue, clock_time};
 use crate::fragment::{Fragment, TimedBlock};
 use crate::mkv::{Pieces, Track, TrackKind};
 use bytes::Bytes;
 
 /// Writes the frames of one track.
+///
+/// Of H.264 and H.265 they have decoding times. Where these begin before presentation times, there must be room for them,
+/// since no buffer has a time before 0: buffers are [`later`](Self::later), and so is the segment that they are for.
 #[derive(Debug)]
 pub struct TrackWriter {
     index: usize,
@@ -19,6 +24,8 @@ pub struct TrackWriter {
     alignment: usize,
     /// CodecDelay, in ns: what a frame's time lies before that of its block (RFC 9559, CodecDelay).
     codec_delay: u64,
+    /// `None` for pictures.
+    clipping: Option<Clipping>,
     /// Taken off every frame by the producer, to be put on again.
     stripped_header: Bytes,
     /// What goes out before the first frame; empty once it has.
@@ -26,6 +33,9 @@ pub struct TrackWriter {
     /// Time has jumped on some track since the last frame of this one.
     discont: bool,
     captured: bool,
+    /// Of a codec that has pictures out of order.
+    decoding: Option<Decoding>,
+    later: u64,
     unix_time: gst::Caps,
     stamp: Stamp,
 }
@@ -40,6 +50,9 @@ impl TrackWriter {
             // That of the largest sample.
             false => (Vec::new(), if raw { 8 } else { 1 }),
         };
+        let private = track.codec_private.as_ref().filter(|_| claimed);
+        let decoding = Decoding::new(&caps, private, track.default_duration);
+        let clipping = Clipping::new(track, &caps);
         let mut head = vec![Item::Caps(caps)];
         for bytes in headers {
             let mut header = gst::Buffer::from_slice(bytes);
@@ -51,13 +64,52 @@ impl TrackWriter {
             video: matches!(track.kind, TrackKind::Video(_)),
             alignment,
             codec_delay: track.codec_delay,
+            clipping,
             stripped_header: track.stripped_header.clone(),
             head,
             discont: false,
             captured: false,
+            later: decoding.as_ref().map_or(0, Decoding::delay),
+            decoding,
             unix_time: buffer::unix_time_caps(),
             stamp: Stamp::default(),
         }
+    }
+
+    /// Goes on behind the frames that another writer wrote.
+    pub fn go_on_from(&mut self, before: Self) {
+        self.later = self.later.max(before.later);
+        self.discont |= before.discont;
+        if let (Some(decoding), Some(before)) = (&mut self.decoding, before.decoding) {
+            decoding.go_on_from(before);
+        }
+    }
+
+    /// Frames come in this order from now on, in a segment of their own.
+    pub fn play(&mut self, order: Order) {
+        if let Some(decoding) = &mut self.decoding {
+            decoding.play(order);
+            self.later = decoding.delay();
+        }
+    }
+
+    /// The same, where the segment goes on.
+    pub fn go_on_as(&mut self, order: Order) {
+        if let Some(decoding) = &mut self.decoding {
+            decoding.go_on_as(order);
+            self.later = self.later.max(decoding.delay());
+        }
+    }
+
+    /// What comes next does not go on where the last frame ended.
+    pub fn interrupt(&mut self) {
+        self.discont = true;
+    }
+
+    /// By how many ns the times of buffers are later than presentation times. It may change with each call that writes,
+    /// and counts for what that wrote.
+    pub fn later(&self) -> u64 {
+        self.later
     }
 
     /// What goes out.
@@ -83,17 +135,42 @@ impl TrackWriter {
         if timed.track != Some(self.index) {
             return;
         }
+        let keyframe = timed.block.keyframe;
+        if self.decoding.as_mut().is_some_and(|decoding| !decoding.wants(timed.capture_time, keyframe)) {
+            return;
+        }
         let mut flags = gst::BufferFlags::empty();
-        flags.set(gst::BufferFlags::DELTA_UNIT, self.video && !timed.block.keyframe);
+        flags.set(gst::BufferFlags::DELTA_UNIT, self.video && !keyframe);
         flags.set(gst::BufferFlags::DROPPABLE, timed.block.discardable);
         flags.set(gst::BufferFlags::DECODE_ONLY, timed.block.invisible);
         flags.set(gst::BufferFlags::DISCONT, std::mem::take(&mut self.discont));
-        for (frame, distance) in timed.frames() {
-            let pts = distance
-                .and_then(|distance| timed.pts.checked_add(distance))
-                .map(|pts| pts.saturating_sub(self.codec_delay));
-            let mut buffer = buffer::from_samples(self.whole(frame), self.alignment);
-            buffer::stamp(&mut buffer, pts, timed.frame_duration, flags);
+        let last = timed.block.frame_count().saturating_sub(1);
+        for (index, (frame, distance)) in timed.frames().enumerate() {
+            let frame = self.whole(frame);
+            if let Some(decoding) = &mut self.decoding {
+                decoding.look(&frame, keyframe);
+                self.later = self.later.max(decoding.delay());
+            }
+            let time = distance.and_then(|distance| timed.pts.checked_add(distance));
+            let pts = time
+                .and_then(|time| time.checked_add(self.later))
+                .map(|pts| pts.saturating_sub(self.codec_delay))
+                .filter(|pts| clock_time(*pts).is_some());
+            let decoding = self.decoding.as_mut().zip(pts);
+            let discont = flags.contains(gst::BufferFlags::DISCONT);
+            let dts = decoding.and_then(|(decoding, pts)| decoding.time(pts, keyframe, discont));
+            let mut buffer = buffer::from_samples(frame, self.alignment);
+            let mut duration = timed.frame_duration;
+            if let Some(clipping) = self.clipping {
+                let early = time.map_or(0, |time| clipping.before_zero(time));
+                duration = duration.map(|duration| duration.saturating_sub(early));
+                let padding = timed.block.discard_padding;
+                let padded = |is_there: bool| if is_there { padding.unsigned_abs() } else { 0 };
+                let start = early.saturating_add(padded(padding < 0 && index == 0));
+                clipping.put(&mut buffer, start, padded(padding > 0 && index == last));
+            }
+            buffer::stamp(&mut buffer, pts, duration, flags);
+            buffer::decode_at(&mut buffer, dts);
             if let (true, Some(distance)) = (self.captured, distance) {
                 let time =
                     timed.capture_time.saturating_add_unsigned(distance).saturating_sub_unsigned(self.codec_delay);

@@ -306,6 +306,16 @@ fn wave_formats() {
             entries.push(audio("A_MS/ACM", private, 48_000.0, channels.into(), bits.into()));
         }
     }
+    // The same as WAVEFORMATEXTENSIBLE, with the masks that speakers have.
+    for (channels, mask) in [(1, 4), (2, 3), (4, 0x33), (6, 0x3f), (6, 0x60f), (8, 0x63f_u32)] {
+        for (tag, bits) in [(1, 8), (1, 16), (1, 24), (1, 32), (3, 32), (3, 64_u16)] {
+            let mut extra: Vec<u8> = bits.to_le_bytes().into();
+            extra.extend(mask.to_le_bytes());
+            extra.extend([tag, 0, 0, 0, 0, 0, 0x10, 0, 0x80, 0, 0, 0xaa, 0, 0x38, 0x9b, 0x71]);
+            let private = wave(0xfffe, channels, 48_000, channels * bits / 8, bits, &extra);
+            entries.push(audio("A_MS/ACM", private, 48_000.0, channels.into(), bits.into()));
+        }
+    }
     // 20 bits in 24.
     entries.push(audio("A_MS/ACM", wave(1, 2, 48_000, 6, 20, b""), 48_000.0, 2, 20));
     judge(&entries);

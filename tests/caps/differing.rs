@@ -45,7 +45,7 @@ fn wave_without_channel_order() {
 #[test]
 fn a_track_without_audio_element() {
     let entry = |codec_id, codec_private| Entry { kind: 2, codec_id, codec_private, ..Entry::default() };
-    assert_eq!(differing(entry("A_AAC", vec![0x11, 0x90])), ["channels", "rate"]);
+    assert_eq!(differing(entry("A_AAC", vec![0x11, 0x90])), ["channels"]);
     assert_eq!(differing(entry("A_MS/ACM", wave(7, 2, 16_000, 2, 8, b""))), ["rate", "channels"]);
     assert_eq!(differing(entry("A_MS/ACM", wave(7, 1, 8000, 1, 8, b""))), [""; 0]);
     let opus = differing(entry("A_OPUS", opus_head(2, 312, 48_000, 0, b"")));
@@ -58,6 +58,14 @@ fn h264_and_h265_with_start_codes() {
     let h264 = [&[0, 0, 0, 1, 0x67, 77, 0x40, 30][..], &[0xaa, 0xbb], &[0, 0, 0, 1, 0x68, 1]].concat();
     let h265 =
         [&[0, 0, 1, 0x40, 1, 9][..], &[0, 0, 1, 0x42, 1, 1], &[1, 0x60, 0, 0, 0, 0x90, 0, 0, 0, 0, 0, 93]].concat();
+    // With the bytes that prevent start codes in it, as encoders write it, and any number of zeros before.
+    let prevented = [
+        &[0, 0, 0, 0, 1, 0x40, 1, 9][..],
+        &[0, 0, 0, 0, 1, 0x42, 1, 1],
+        &[1, 0x60, 0, 0, 3, 0, 0x90, 0, 0, 3, 0, 0, 3, 0, 93],
+    ]
+    .concat();
+    let zeros = [&[0, 0][..], &h264].concat();
     for (codec_id, private, expected) in [
         (
             "V_MPEG4/ISO/AVC",
@@ -67,6 +75,16 @@ fn h264_and_h265_with_start_codes() {
         (
             "V_MPEGH/ISO/HEVC",
             h265,
+            "video/x-h265, level=(string)3.1, tier=(string)main, profile=(string)main, stream-format=(string)byte-stream",
+        ),
+        (
+            "V_MPEG4/ISO/AVC",
+            zeros,
+            "video/x-h264, level=(string)3, profile=(string)main, stream-format=(string)byte-stream",
+        ),
+        (
+            "V_MPEGH/ISO/HEVC",
+            prevented,
             "video/x-h265, level=(string)3.1, tier=(string)main, profile=(string)main, stream-format=(string)byte-stream",
         ),
     ] {

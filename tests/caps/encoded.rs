@@ -1,9 +1,11 @@
 //! Files that stock encoders and matroskamux write.
 
 use std::io::Write;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use gst::prelude::*;
-use gstkvs::output::caps::stream_headers;
+use gstkvs::output::caps::{stream_headers, track_caps};
 
 use crate::demuxer::{demux, run};
 use crate::{differences, read};
@@ -42,6 +44,30 @@ fn missing(description: &str) -> Vec<String> {
         .collect()
 }
 
+fn rate(caps: &gst::Caps) -> i32 {
+    caps.structure(0).and_then(|structure| structure.get("rate").ok()).expect("a rate")
+}
+
+/// The rate of what a decoder makes of the AAC in a file.
+fn decoded_rate(path: &Path) -> i32 {
+    let location = path.display();
+    let description = format!("filesrc location={location} ! matroskademux ! avdec_aac ! fakesink name=sink");
+    let pipeline = gst::parse::launch(&description).expect("elements of gstreamer1.0-libav");
+    let pipeline = pipeline.downcast::<gst::Pipeline>().expect("several elements make a pipeline");
+    let sink = pipeline.by_name("sink").and_then(|sink| sink.static_pad("sink")).expect("a sink");
+    let decoded = Arc::new(Mutex::new(None));
+    let seen = Arc::clone(&decoded);
+    sink.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+        if let Some(gst::EventView::Caps(caps)) = info.event().map(|event| event.view()) {
+            *seen.lock().expect("no thread panicked") = Some(rate(&caps.caps_owned()));
+        }
+        gst::PadProbeReturn::Ok
+    });
+    run(&pipeline);
+    let decoded = decoded.lock().expect("no thread panicked");
+    decoded.expect("decoded sound")
+}
+
 /// Encodes and muxes one track, then compares caps, stream headers and every frame.
 fn judge(encoder: Encoder, source: &str, encoding: &str) {
     gst::init().expect("GStreamer");
@@ -68,6 +94,10 @@ fn judge(encoder: Encoder, source: &str, encoding: &str) {
         panic!("{} tracks, and {} of matroskademux, where there is one", tracks.len(), outputs.len())
     };
     assert_eq!(differences(track, &theirs.caps), [""; 0], "{encoding}");
+
+    if track.codec_id == "A_AAC" {
+        assert_eq!(rate(&track_caps(track).expect("caps")), decoded_rate(&path), "{encoding}");
+    }
 
     let frames = blocks.iter().flat_map(|block| block.frames().map(|frame| frame.to_bytes()).collect::<Vec<_>>());
     let frames = frames.map(|frame| [&track.stripped_header[..], &frame].concat());
@@ -108,6 +138,8 @@ judged! {
     aac_voaac: Optional, AUDIO, "audio/x-raw,rate=48000,channels=2 ! voaacenc";
     aac_voaac_16k_mono: Optional, AUDIO, "audio/x-raw,rate=16000,channels=1 ! voaacenc";
     aac_libav: Required, AUDIO, "audio/x-raw,rate=44100,channels=2 ! avenc_aac";
+    aac_libav_16k_mono: Required, AUDIO, "audio/x-raw,rate=16000,channels=1 ! avenc_aac";
+    aac_libav_8k_mono: Required, AUDIO, "audio/x-raw,rate=8000,channels=1 ! avenc_aac";
     aac_libav_5_1: Required, AUDIO, "audio/x-raw,rate=48000,channels=6,channel-mask=(bitmask)0x3f ! avenc_aac";
     aac_fdk: Optional, AUDIO, "audio/x-raw,rate=48000,channels=2 ! fdkaacenc";
     a_law: Required, AUDIO, "audio/x-raw,rate=8000,channels=1 ! alawenc";

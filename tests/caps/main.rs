@@ -47,6 +47,8 @@ fn differences(track: &Track, theirs: &gst::Caps) -> Vec<String> {
     for name in names {
         let (ours, theirs) = (ours.value(name).ok(), theirs.value(name).ok());
         let equal = match (ours, theirs) {
+            // matroskademux 1.22 doubles rates where there is no SBR; in `encoded`, decoders judge.
+            _ if name == "rate" && track.codec_id == "A_AAC" => true,
             (Some(ours), Some(theirs)) => gst::glib::Value::eq(ours, theirs),
             (Some(_), None) => is_missing_before_1_22(name),
             _ => false,

@@ -245,8 +245,56 @@ fn a_pipeline_that_was_paused_goes_on_where_it_was() {
     let mut camera = Camera::new(0);
     camera.run(0..10);
     // Running time stands still for 30 s, and what is made meanwhile comes before it goes on.
+    camera.timeline.paused(30 * SECOND);
     for index in 10..100 {
         camera.fragment(index * 2 * SECOND, |time| punctual(time - 30 * SECOND));
+    }
+    assert!(camera.corrections.is_empty(), "{:?}", camera.corrections);
+}
+
+#[test]
+fn a_stream_that_began_late_and_then_is_on_time_is_shown_as_near_as_it_comes() {
+    for late in [4 * SECOND, 8 * SECOND] {
+        let mut camera = Camera::new(0);
+        for index in 0..60 {
+            camera.fragment(index * 2 * SECOND, |time| punctual(time.max(late)));
+        }
+        camera.assert_in_order();
+        assert_eq!(camera.corrections, [-late]);
+        // Found within half a minute, and caught up with at twice the speed.
+        let caught_up = BEGIN + 30 * SECOND + 2 * late;
+        let near = |frame: &&Placed| frame.arrival > caught_up;
+        assert!(camera.placed.iter().filter(near).all(|frame| frame.lateness().abs() < SECOND));
+    }
+}
+
+#[test]
+fn a_burst_that_is_late_for_longer_leaves_nothing_behind() {
+    let mut camera = Camera::new(0);
+    camera.run(0..10);
+    // Half a minute that comes as late as 20 s, and what follows it on time.
+    for index in 10..25 {
+        camera.fragment(index * 2 * SECOND, |time| punctual(time + 20 * SECOND));
+    }
+    for index in 25..35 {
+        camera.fragment(index * 2 * SECOND, |_| punctual(70 * SECOND));
+    }
+    camera.run(35..120);
+    camera.assert_in_order();
+    let end = &camera.placed[camera.placed.len() - 1000..];
+    assert!(end.iter().all(|frame| frame.lateness().abs() < LIMIT), "{:?}", camera.corrections);
+}
+
+#[test]
+fn a_backlog_that_was_asked_for_is_shown_from_its_beginning() {
+    let mut camera = Camera::new(0);
+    camera.timeline = Timeline::live(LIMIT).catching_up();
+    // Ten minutes are read in half a minute.
+    for index in 0..300 {
+        camera.fragment(index * 2 * SECOND, |time| punctual(600 * SECOND + time / 20));
+    }
+    for index in 300..600 {
+        camera.fragment(index * 2 * SECOND, |time| punctual(time + 32 * SECOND));
     }
     assert!(camera.corrections.is_empty(), "{:?}", camera.corrections);
 }

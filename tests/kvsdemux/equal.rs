@@ -22,6 +22,9 @@ fn metas(description: &str, caps: &str) -> Vec<Vec<String>> {
         if let Some(meta) = meta.downcast_ref::<gst::ReferenceTimestampMeta>() {
             return format!("{} {} {:?}", meta.reference(), meta.timestamp(), meta.duration());
         }
+        if let Some(meta) = meta.downcast_ref::<gst_audio::AudioClippingMeta>() {
+            return format!("clipped by {:?} and {:?}", meta.start(), meta.end());
+        }
         let Some(meta) = meta.try_as_custom_meta() else { return format!("{meta:?}") };
         let mut structure = meta.structure().to_owned();
         // Other in each reading.
@@ -220,7 +223,10 @@ fn laces_codec_delay_and_stripped_headers() {
     let emulator = emulator_with_body(laced());
     let outcome = compare(&source(&emulator), 1, "audio_0", "audio/x-alaw");
     assert_eq!(outcome.frames.len(), 4 * 3 * 3);
-    assert!(outcome.frames.iter().all(|frame| frame.bytes.len() == 602 && frame.duration == Some(20_000_000)));
+    assert!(outcome.frames.iter().all(|frame| frame.bytes.len() == 602));
+    // Of the first frame, 6.5 ms lie before the beginning.
+    let durations: Vec<_> = outcome.frames.iter().filter_map(|frame| frame.duration).collect();
+    assert!(durations[0] == 13_500_000 && durations[1..].iter().all(|duration| *duration == 20_000_000));
     let captured = |index: usize| outcome.frames[index].captured.unwrap();
     assert_eq!(captured(1), START_MS * 1_000_000 + 20_000_000 - 6_500_000);
 }
@@ -242,7 +248,12 @@ fn the_frames_are_those_of_matroskademux_too() {
             let flag = |flags: gst::BufferFlags| flags & gst::BufferFlags::DELTA_UNIT;
             assert_eq!(flag(frame.flags), flag(judged.flags));
         }
-        let fields = |outcome: &Outcome| outcome.caps.last().unwrap().structure(0).unwrap().to_owned();
+        let fields = |outcome: &Outcome| {
+            let mut fields = outcome.caps.last().unwrap().structure(0).unwrap().to_owned();
+            // matroskademux 1.22 doubles that of avenc_aac, which denies SBR.
+            fields.remove_field("rate");
+            fields
+        };
         let (ours, judged) = (fields(&ours), fields(&judged));
         assert!(
             ours.iter()

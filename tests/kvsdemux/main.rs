@@ -7,6 +7,7 @@ mod bench;
 mod body;
 mod bytes_in;
 mod changes;
+mod decoding;
 mod edges;
 mod equal;
 mod events;
@@ -19,8 +20,12 @@ mod judges;
 mod pictures;
 mod players;
 mod properties;
+#[path = "../common/reordered.rs"]
+mod reordered;
 mod saved;
 mod select;
+mod skew;
+mod sound;
 #[allow(dead_code, reason = "shared with the tests of kvssrc")]
 #[path = "../kvssrc/support.rs"]
 mod support;

@@ -195,10 +195,12 @@ fn faults_change_nothing() {
         (Fault::CutAfter(5000), Repeat::Times(3)),
         (Fault::EndAfterFragments(2), Repeat::Nth(2)),
         (Fault::BodyErrorTag { code: "InternalError".to_owned(), id: 5000, after: 2 }, Repeat::Nth(2)),
+        (Fault::MissingFragment(1), Repeat::Nth(2)),
     ] {
         emulator.set_fault_on(super::support::STREAM, media, fault, repeat);
         assert_eq!(play(&pipeline, &sink, -1.0, ACCURATE, 20_000, 80_000), wanted);
     }
+    let (pipeline, sink) = paused(&format!("{} retry-timeout=0", range(&emulator, 0, 120_000)), AUDIO);
     emulator.set_fault_on(super::support::STREAM, media, Fault::MissingFragment(1), Repeat::Nth(2));
     assert_eq!(play(&pipeline, &sink, -1.0, ACCURATE, 20_000, 80_000).len(), wanted.len() - 4);
 }

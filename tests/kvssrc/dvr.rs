@@ -274,7 +274,7 @@ fn fragments_that_are_too_young_for_the_archive_are_not_missing() {
     scene.wait_for(23);
     let shown = scene.take();
     let last = scene.emulator.fragments(STREAM).unwrap()[5].number.clone();
-    scene.emulator.set_fault(STREAM, Fault::LostFragment(last), Repeat::Always);
+    scene.emulator.set_fault(STREAM, Fault::LostFragments(vec![last]), Repeat::Always);
     scene.seek(FLUSH, shown[4].stream_time);
     wait_until("GetMedia is called again", || scene_calls(&scene.emulator) == 2);
     scene.put(1);

@@ -14,6 +14,8 @@ pub struct Packets {
     pub counts: Vec<usize>,
     /// Begin and duration in seconds, one a packet of the first stream.
     pub times: Vec<(f64, f64)>,
+    /// When they are decoded, in seconds.
+    pub decoded: Vec<f64>,
     /// The file's own duration, in seconds, where it tells.
     pub duration: Option<f64>,
 }
@@ -50,8 +52,26 @@ pub fn ffprobe(file: &Path) -> Packets {
             .filter(|packet| packet["stream_index"] == 0)
             .map(|packet| (number(&packet["pts_time"]).unwrap(), number(&packet["duration_time"]).unwrap_or(0.0)))
             .collect(),
+        decoded: list("packets")
+            .iter()
+            .filter(|packet| packet["stream_index"] == 0)
+            .map(|packet| number(&packet["dts_time"]).unwrap_or(f64::NAN))
+            .collect(),
         duration: number(&read["format"]["duration"]),
     }
+}
+
+/// How many pictures FFmpeg decodes, which must have nothing to complain of.
+#[track_caller]
+pub fn decoded_pictures(file: &Path) -> usize {
+    let mut command = Command::new("ffprobe");
+    command.args(["-v", "error", "-count_frames", "-select_streams", "v", "-show_entries", "stream=nb_read_frames"]);
+    let (stdout, stderr) = printed(command.args(["-of", "csv=p=0"]).arg(file));
+    // A picture that is behind a keyframe may say that one before it is needed no more, which has not come.
+    let complaints: Vec<&str> = stderr.lines().filter(|line| !line.contains("mmco: unref short failure")).collect();
+    assert!(complaints.is_empty(), "FFmpeg complains of {}: {complaints:?}", file.display());
+    // A transport stream has its streams in a programme, too.
+    stdout.lines().next().unwrap_or_default().trim_end_matches(',').parse().unwrap_or(0)
 }
 
 /// What mkvinfo prints; it must have nothing to warn of.

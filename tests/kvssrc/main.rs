@@ -1,5 +1,6 @@
 //! kvssrc in real pipelines, against the emulator over real sockets.
 
+mod absence;
 mod announcements;
 mod archive;
 mod backward;
@@ -10,6 +11,7 @@ mod changes;
 mod checkpoint;
 mod contract;
 mod credentials;
+mod decoding;
 mod devices;
 mod document;
 mod duplicates;
@@ -19,6 +21,8 @@ mod errors;
 mod faults;
 mod fragment_meta;
 mod gaps;
+mod hosts;
+mod interruptions;
 mod judges;
 mod lines;
 mod live;
@@ -26,11 +30,15 @@ mod logs;
 mod loss;
 mod places;
 mod play;
+mod policies;
 mod producers;
 mod progress;
 mod queries;
 mod range;
+mod refusals;
 mod relay;
+#[path = "../common/reordered.rs"]
+mod reordered;
 mod secrets;
 mod seek;
 mod shutdown;

@@ -138,8 +138,9 @@ fn throttles_are_counted() {
 
 /// Plays fragments 10 to 39 of the archive to the end; what is counted, the reasons and delays of the calls that were made
 /// again, and the counts of `kvs-archive`.
-fn archived(emulator: &Emulator) -> (gst::Structure, Vec<(String, u64)>, [u64; 3]) {
-    let pipeline = Pipeline::new(&format!("{} connections=2 ! fakesink sync=false", range(emulator, 20_000, 80_000)));
+fn archived(emulator: &Emulator, properties: &str) -> (gst::Structure, Vec<(String, u64)>, [u64; 3]) {
+    let source = range(emulator, 20_000, 80_000);
+    let pipeline = Pipeline::new(&format!("{source} connections=2 {properties} ! fakesink sync=false"));
     pipeline.play();
     let (bus, mut again, mut counts) = (pipeline.bus().unwrap(), Vec::new(), None);
     let types = [gst::MessageType::Element, gst::MessageType::Error, gst::MessageType::Eos];
@@ -174,7 +175,7 @@ fn every_fragment_of_a_range_is_counted() {
         for _ in 0..missing {
             emulator.set_fault_on(STREAM, get, Fault::MissingFragment(1), Repeat::Once);
         }
-        let (stats, again, counts) = archived(&emulator);
+        let (stats, again, counts) = archived(&emulator, "retry-timeout=0");
         assert_eq!(counts, [30, 30 - missing, missing]);
         assert_eq!(["listed", "delivered", "missing"].map(|name| number(&stats, name)), counts);
         assert_eq!(number(&stats, "fragments"), 30 - missing);
@@ -211,7 +212,7 @@ fn calls_to_the_archive_that_are_made_again_are_counted_and_told() {
     ] {
         let emulator = serve(Emulator::builder(), 60);
         emulator.set_fault_on(STREAM, operation, fault, repeat);
-        let (stats, told, counts) = archived(&emulator);
+        let (stats, told, counts) = archived(&emulator, "");
         assert_eq!(counts, [30, 30, 0], "{name}");
         assert_eq!((number(&stats, "reconnects"), told.len()), (again, again as usize), "{name}: {told:?}");
         assert_eq!(number(&stats, "throttles"), throttles, "{name}");

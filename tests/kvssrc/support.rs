@@ -82,6 +82,7 @@ pub fn source_for_ever(emulator: &Emulator) -> String {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Frame {
     pub pts: Option<u64>,
+    pub dts: Option<u64>,
     pub duration: Option<u64>,
     pub flags: gst::BufferFlags,
     pub captured: Option<u64>,
@@ -218,6 +219,7 @@ fn frame(sample: &gst::Sample) -> Frame {
     let buffer = sample.buffer().unwrap();
     Frame {
         pts: buffer.pts().map(gst::ClockTime::nseconds),
+        dts: buffer.dts().map(gst::ClockTime::nseconds),
         duration: buffer.duration().map(gst::ClockTime::nseconds),
         flags: buffer.flags(),
         captured: buffer.meta::<gst::ReferenceTimestampMeta>().map(|meta| {

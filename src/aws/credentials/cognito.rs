@@ -15,8 +15,7 @@ use aws_sdk_cognitoidentity::error::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::CredentialError;
-use super::service::refusal;
-use crate::aws::error::chain;
+use super::service::{refusal, unanswered};
 
 /// Who asks an identity pool for credentials.
 #[derive(Clone, PartialEq, Eq)]
@@ -100,8 +99,8 @@ impl CognitoProvider {
         E: std::error::Error + ProvideErrorMetadata + 'static,
     {
         match error {
-            SdkError::ServiceError(context) => refusal(self.name(), context.err(), context.raw().status().as_u16()),
-            _ => CredentialError::Unavailable { by: self.name(), reason: chain(error) },
+            SdkError::ServiceError(context) => refusal(self.name(), context.err(), context.raw()),
+            _ => unanswered(self.name(), error),
         }
     }
 

@@ -5,9 +5,9 @@ use aws_sdk_sts::error::SdkError;
 use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIdentityError as WebIdentityError;
 
-use super::service::refusal;
+use super::service::{refusal, unanswered};
 use crate::aws::Error;
-use crate::aws::error::chain;
+use crate::aws::error::{chain, refused_endpoint};
 
 /// Why a source that was set gave no credentials. No text of it holds a secret.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -21,6 +21,9 @@ pub enum CredentialError {
     /// An answer that asking again does not change.
     #[error("{by} refused: {reason}")]
     Refused { by: String, reason: String },
+    /// The SDK's endpoint rules refuse the settings.
+    #[error("{by} has no endpoint: {reason}")]
+    Endpoint { by: String, reason: String },
     /// No answer, or one that may pass.
     #[error("{by} gave no credentials: {reason}")]
     Unavailable { by: String, reason: String },
@@ -43,10 +46,13 @@ pub(in crate::aws) fn explain(error: &(dyn std::error::Error + 'static)) -> Opti
     let error = innermost(error)?;
     let sts = || "AWS STS".to_owned();
     if let Some(SdkError::ServiceError(context)) = find::<SdkError<AssumeRoleError>>(error) {
-        return Some(refusal(sts(), context.err(), context.raw().status().as_u16()).into());
+        return Some(refusal(sts(), context.err(), context.raw()).into());
     }
     if let Some(SdkError::ServiceError(context)) = find::<SdkError<WebIdentityError>>(error) {
-        return Some(refusal(sts(), context.err(), context.raw().status().as_u16()).into());
+        return Some(refusal(sts(), context.err(), context.raw()).into());
+    }
+    if refused_endpoint(error).is_some() {
+        return Some(unanswered(FOUND.to_owned(), error).into());
     }
     let reason = without_output(&chain(error));
     Some(match error {

@@ -24,7 +24,8 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::CredentialError;
-use crate::aws::error::{chain, first_line, is_not_valid_yet};
+use crate::aws::error::{chain, is_not_valid_yet};
+use crate::aws::refusal::{Refusal, first_line};
 use crate::aws::route::{Connector, Proxies, Route};
 use crate::aws::trust;
 
@@ -100,8 +101,10 @@ impl IotProvider {
     fn read(&self, status: StatusCode, body: &[u8], now: SystemTime) -> Result<Credentials, CredentialError> {
         let answer: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
         if !status.is_success() {
-            let message = answer.get("message").and_then(serde_json::Value::as_str).unwrap_or("it gives no reason");
-            let reason = format!("{} (HTTP {})", first_line(message), status.as_u16());
+            let message = answer.get("message").and_then(serde_json::Value::as_str).map(first_line);
+            let message = message.or_else(|| Refusal::of_body(body).message.filter(|_| answer.is_null()));
+            let message = message.unwrap_or_else(|| "it gives no reason".to_owned());
+            let reason = format!("{message} (HTTP {})", status.as_u16());
             let passes = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
             return Err(if passes { self.unavailable(reason) } else { self.refused(reason) });
         }

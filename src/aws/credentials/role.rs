@@ -50,7 +50,7 @@ impl RoleProvider {
             match find::<SdkError<AssumeRoleError>>(&error) {
                 Some(SdkError::ServiceError(context)) => {
                     let by = format!("AWS STS, asked for the role {},", self.arn);
-                    refusal(by, context.err(), context.raw().status().as_u16()).into()
+                    refusal(by, context.err(), context.raw()).into()
                 }
                 _ => error,
             }

@@ -1,6 +1,8 @@
 //! What is listed, what is being fetched and what is ready, in the order of the range: the lister adds to it, lanes claim
 //! and fill it, the streaming thread takes from it.
 
+mod absence;
+
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,6 +12,8 @@ use tokio::time::{Instant, timeout};
 
 use crate::aws::{self, MOST_FRAGMENTS};
 use crate::fragment::{FragmentNumber, Listed, Stored};
+
+pub use absence::MOST_YOUNG;
 
 /// How many fragments are listed ahead at most of those that have been taken, and how many for each of those: who seeks
 /// again and again takes few, and should not use up the calls that the next seek needs.
@@ -79,6 +83,7 @@ pub struct Board {
     in_bulk: bool,
     /// How many bytes may wait.
     limit: u64,
+    goes_on: bool,
 }
 
 #[derive(Debug, Default)]
@@ -111,6 +116,8 @@ struct State {
 struct Slot {
     listed: Listed,
     lane: Option<usize>,
+    /// When the service first did not find it.
+    absent_since: Option<Instant>,
     content: Content,
 }
 
@@ -243,6 +250,7 @@ impl Board {
             most: MOST_FRAGMENTS,
             in_bulk: false,
             limit: u64::try_from(limit).unwrap_or(u64::MAX),
+            goes_on: false,
         }
     }
 
@@ -262,7 +270,7 @@ impl Board {
 
     /// Adds what comes next of the range.
     pub fn add(&self, listed: Vec<Listed>) {
-        let slot = |listed| Slot { listed, lane: None, content: Content::Waiting };
+        let slot = |listed| Slot { listed, lane: None, absent_since: None, content: Content::Waiting };
         self.change(|state| state.slots.extend(listed.into_iter().map(slot)));
     }
 

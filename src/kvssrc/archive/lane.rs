@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::board::{Board, Place, Room, Wanted};
 use super::patience::Attempts;
@@ -9,10 +10,20 @@ use crate::aws::{self, Archive, Body, Recovery};
 use crate::fragment::{FragmentNumber, Piece, Splitter};
 
 /// Fetches until there is nothing more to fetch, or a call fails for good. Called back, it makes room for others.
-pub async fn run(number: usize, archive: Archive, attempts: Attempts, board: Arc<Board>) {
+pub async fn run(number: usize, archive: Archive, attempts: Attempts, patience: Duration, board: Arc<Board>) {
     let watched = Arc::clone(&board);
-    let mut lane =
-        Lane { lane: number, archive, attempts, board, left: VecDeque::new(), alone: false, held: 0, brought: None };
+    let mut lane = Lane {
+        lane: number,
+        archive,
+        attempts,
+        patience,
+        board,
+        left: VecDeque::new(),
+        alone: false,
+        absent: None,
+        held: 0,
+        brought: None,
+    };
     while lane.board.has_more().await {
         // Who waits for a place has nothing that others wait for.
         let place = lane.archive.place().await;
@@ -40,11 +51,15 @@ struct Lane {
     lane: usize,
     archive: Archive,
     attempts: Attempts,
+    /// How long a fragment that is not found is asked for again.
+    patience: Duration,
     board: Arc<Board>,
     /// What is still to be fetched, in order.
     left: VecDeque<Wanted>,
     /// The first of them failed before, and is fetched alone.
     alone: bool,
+    /// What the service said of a fragment that the body at hand did not bring, and that is asked for again.
+    absent: Option<String>,
     /// How many bytes of the body at hand are on the board, and of no fragment there.
     held: u64,
     /// The last place of all that it has brought.
@@ -89,7 +104,11 @@ impl Lane {
             self.attempts.succeeded();
         }
         let asked_for_more = before.saturating_sub(self.left.len()) < count;
+        let absent = self.absent.take();
         match ended {
+            Ended::Cleanly | Ended::Passed if absent.is_some() => {
+                self.seek(absent.unwrap_or_default(), progressed, matches!(ended, Ended::Passed)).await;
+            }
             Ended::Cleanly if !asked_for_more => self.alone = false,
             // Behind a fragment that it does not have, the service may end the body.
             Ended::Cleanly if progressed => {
@@ -122,6 +141,21 @@ impl Lane {
             }
         }
         Ok(())
+    }
+
+    /// Goes on after a body without all that it was to bring: with what else is left at once, and else after a delay.
+    async fn seek(&mut self, reason: String, progressed: bool, passed: bool) {
+        let board = Arc::clone(&self.board);
+        self.left.make_contiguous().sort_by_key(|wanted| (!passed && board.is_absent(wanted.place), wanted.place));
+        // Where there is room for nothing else, the fragment that everybody waits for comes alone.
+        self.alone = passed || (self.alone && board.is_full());
+        if self.left.front().is_some_and(|wanted| board.is_absent(wanted.place)) {
+            tokio::time::sleep(self.attempts.absent(reason)).await;
+        } else if progressed {
+            self.attempts.again(reason);
+        } else {
+            self.fetch_alone(reason);
+        }
     }
 
     async fn wait(&mut self, error: aws::Error) -> Result<(), aws::Error> {
@@ -196,6 +230,9 @@ impl Lane {
                     Some(wanted) => {
                         self.held = self.held.saturating_sub(stored.size);
                         self.brought = self.brought.max(Some(wanted.place));
+                        if self.board.is_absent(wanted.place) {
+                            self.attempts.settled();
+                        }
                         self.board.fill(wanted.place, stored);
                     }
                     None => self.forget(stored.size),
@@ -206,14 +243,19 @@ impl Lane {
                 self.forget(size);
                 let text = format!("{reason} ({id})");
                 let index = number.as_ref().and_then(|number| self.position(number));
-                match index.and_then(|index| is_gone(&id, &reason).then(|| self.left.remove(index)).flatten()) {
-                    Some(wanted) => {
-                        self.brought = self.brought.max(Some(wanted.place));
-                        self.board.miss(wanted.place, text);
-                        None
-                    }
-                    None => Some(Ended::Refused(number, text)),
+                let Some(index) = index.filter(|_| is_gone(&id, &reason)) else {
+                    return Some(Ended::Refused(number, text));
+                };
+                let sought = |wanted: &Wanted| self.board.is_sought(wanted.place, self.patience);
+                if self.left.get(index).is_some_and(sought) {
+                    let number = number.map(|number| number.to_string()).unwrap_or_default();
+                    self.absent = Some(format!("fragment {number} was not found: {text}"));
+                } else if let Some(wanted) = self.left.remove(index) {
+                    self.attempts.settled();
+                    self.brought = self.brought.max(Some(wanted.place));
+                    self.board.miss(wanted.place, text);
                 }
+                None
             }
             Piece::Nothing(size) => {
                 self.forget(size);
@@ -239,7 +281,7 @@ impl Lane {
     }
 }
 
-/// Whether the archive has no such fragment, so that it is in vain to ask again.
+/// Whether the archive does not find such a fragment: there is none any more, or it is found a little later.
 ///
 /// See `GetMediaForFragmentList` in the
 /// [API reference](https://docs.aws.amazon.com/kinesisvideostreams/latest/dg/API_reader_GetMediaForFragmentList.html).

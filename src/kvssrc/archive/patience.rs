@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::account::Account;
 use crate::aws::{self, Recovery};
-use crate::kvssrc::link::{LONGEST_DELAY, delays};
+use crate::kvssrc::pace::{LONGEST_DELAY, delays};
 
 /// The failures of one kind of call in a row.
 pub struct Attempts {
@@ -16,12 +16,14 @@ pub struct Attempts {
     /// Delays have been used up.
     failed: bool,
     delays: Box<dyn Iterator<Item = Duration> + Send>,
+    /// The same, while calls go well and do not bring what they should.
+    delays_of_absence: Box<dyn Iterator<Item = Duration> + Send>,
     account: Account,
 }
 
 impl Attempts {
     pub fn new(patience: Option<Duration>, account: Account) -> Self {
-        Self { patience, failing_since: None, failed: false, delays: delays(), account }
+        Self { patience, failing_since: None, failed: false, delays: delays(), delays_of_absence: delays(), account }
     }
 
     /// Something came: whatever fails from now on fails for the first time.
@@ -57,6 +59,18 @@ impl Attempts {
     /// A call brought less than was asked for, and the next one is made at once.
     pub fn again(&self, reason: String) {
         self.account.again(reason, Duration::ZERO);
+    }
+
+    /// What a call was to bring was not found: how long to wait before the next one.
+    pub fn absent(&mut self, reason: String) -> Duration {
+        let delay = self.delays_of_absence.next().unwrap_or(LONGEST_DELAY);
+        self.account.again(reason, delay);
+        delay
+    }
+
+    /// What was not found before is found, or given up: what is not found from now on is another.
+    pub fn settled(&mut self) {
+        self.delays_of_absence = delays();
     }
 
     /// So many bytes have come.

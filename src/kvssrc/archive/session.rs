@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use super::account::Account;
-use super::board::{Board, Next};
+use super::board::{Board, MOST_YOUNG, Next};
 use super::course::{as_it_is, course};
 use super::patience::Attempts;
 use super::{Position, Range, lane, lister};
@@ -22,8 +22,9 @@ use crate::kvssrc::notice::Notice;
 use crate::kvssrc::report::Reporter;
 use crate::kvssrc::session::Step;
 use crate::kvssrc::statistics::Counts;
+use crate::kvssrc::undescribed::Undescribed;
 use crate::mkv::Element;
-use crate::output::{self, Downstream, Item, Queue, Writer, clock_time};
+use crate::output::{self, Downstream, Item, Order, Queue, Writer, clock_time};
 
 /// From a position of a range to its end. Dropped, all calls are over at once.
 pub struct Session {
@@ -41,11 +42,14 @@ pub struct Session {
     offset: u64,
     at_hand: Option<Listed>,
     writing: Option<(Arc<Header>, Writer)>,
+    undescribed: Undescribed,
     /// What goes to the pad. Backward, a run is gathered there first.
     queue: Queue,
     run_is_whole: bool,
     /// Comes behind a header that goes out first.
     opening: Option<TimedBlock>,
+    /// By how many ns the times of what goes out are later, as the element knows it.
+    later: u64,
     /// How far the frames that went out reach.
     reached: Option<gst::ClockTime>,
     notices: VecDeque<Notice>,
@@ -68,9 +72,6 @@ pub struct Session {
     is_past_the_end: bool,
 }
 
-/// How many fragments at the end of what is listed may be too young to be had.
-const MOST_NOT_YET: usize = 5;
-
 /// What GetMedia goes on with behind the archive.
 pub struct Continuation {
     pub start: StartSelector,
@@ -85,11 +86,12 @@ impl Session {
     pub fn new(runtime: &Handle, range: &Arc<Range>, position: Position, reporter: Reporter) -> Self {
         let (on_demand, archive) = (range.on_demand, &range.archive);
         let board = Board::new(on_demand.connections, range.plan.request.max_buffered_bytes);
-        let board = board.in_bulk(position.segment == range.whole().segment);
+        let board = board.in_bulk(position.segment == range.whole().segment).goes_on(range.goes_on_behind(&position));
         let board = Arc::new(if position.is_backward() { board.backward() } else { board });
         let (account, told) = Account::new(Arc::clone(reporter.statistics()));
         let has_end = range.goes_on.is_none() || range.plan.range.end.is_some();
-        let attempts = || Attempts::new(range.plan.patience.for_failures(has_end), account.clone());
+        let patience = range.plan.patience;
+        let attempts = || Attempts::new(patience.for_failures(has_end), account.clone());
         reporter.archive(Counts::default());
         let (position, steps) = as_it_is(range, position);
         let (listing, selection) = course(range, &position);
@@ -99,7 +101,7 @@ impl Session {
         let lister = lister::run(archive.clone(), clock, listing, selection, tail, attempts(), Arc::clone(&board));
         let mut tasks = vec![runtime.spawn(lister).abort_handle()];
         for index in 0..on_demand.connections {
-            let lane = lane::run(index, archive.clone(), attempts(), Arc::clone(&board));
+            let lane = lane::run(index, archive.clone(), attempts(), patience.for_absence(), Arc::clone(&board));
             tasks.push(runtime.spawn(lane).abort_handle());
         }
         // Of a stream that is followed, the end was set for all readings.
@@ -118,9 +120,11 @@ impl Session {
             offset: 0,
             at_hand: None,
             writing: None,
+            undescribed: Undescribed::default(),
             queue: Queue::new(),
             run_is_whole: false,
             opening: None,
+            later: 0,
             reached: None,
             notices: VecDeque::new(),
             told,
@@ -143,6 +147,11 @@ impl Session {
     /// A fragment is missing, where that is an error.
     pub fn step(&mut self) -> Result<Step, Error> {
         loop {
+            let later = self.writing.as_ref().map_or(0, |(_, writer)| writer.later());
+            if later != self.later {
+                let before = std::mem::replace(&mut self.later, later);
+                return Ok(Step::Later { before, later });
+            }
             if let Some(step) = self.step_of_queue() {
                 return Ok(step);
             }
@@ -200,7 +209,7 @@ impl Session {
                 None => {
                     self.run_is_whole = true;
                     if self.queue.is_empty() && !self.read()? {
-                        return Ok(if self.ended { Step::End } else { Step::Receive });
+                        return if self.ended { self.undescribed.end().map(|()| Step::End) } else { Ok(Step::Receive) };
                     }
                 }
             }
@@ -226,11 +235,24 @@ impl Session {
     /// There is no such format.
     pub fn begin(&mut self, fragment: &Arc<Fragment>, downstream: &Downstream) -> Result<(), Error> {
         let before = self.writing.take().map(|(_, writer)| writer);
+        let is_first = before.is_none();
         let header = &fragment.header;
         let plan = &self.range.plan;
         let (track, caps) = (plan.track.as_ref(), &plan.track_caps);
-        let (mut writer, left_out) = output::writer(header, downstream, track, caps, plan.on_new_track, before)?;
-        self.notices.extend(left_out.into_iter().map(Notice::LeftOut));
+        let choice = output::writer(header, downstream, track, caps, plan.on_new_track, before);
+        let mut writer = match self.undescribed.judge(fragment, choice)? {
+            Ok((writer, left_out)) => {
+                self.notices.extend(left_out.into_iter().map(Notice::TrackLeftOut));
+                writer
+            }
+            Err(notice) => {
+                self.notices.push_back(notice);
+                return Ok(());
+            }
+        };
+        if is_first {
+            writer.play(Order::of(self.position.segment.upcast_ref()));
+        }
         writer.begin_fragment(fragment, &mut self.queue);
         self.range.goes_out_as(writer.kinds());
         self.reporter.header(header);
@@ -262,7 +284,7 @@ impl Session {
             Next::Missing(listed, reason) if self.range.goes_on_behind(&self.position) => {
                 self.open(&listed);
                 self.not_yet.push_back((listed, reason));
-                if self.not_yet.len() > MOST_NOT_YET
+                if self.not_yet.len() as u64 > MOST_YOUNG
                     && let Some((listed, reason)) = self.not_yet.pop_front()
                 {
                     self.miss(listed, reason)?;
@@ -328,12 +350,15 @@ impl Session {
     pub fn continued(mut self, before: Continuation) -> Self {
         self.frames = before.frames;
         self.writing = before.writing;
+        if let Some((_, writer)) = &mut self.writing {
+            writer.play(Order::of(self.position.segment.upcast_ref()));
+        }
         self
     }
 
-    /// The presentation time behind the latest frame that is shown; `None` where there is none.
+    /// The time behind the latest frame that is shown, in the segment that it went out in; `None` where there is none.
     pub fn behind_latest(&self) -> Option<gst::ClockTime> {
-        self.latest.and_then(|latest| clock_time(latest.saturating_add(1)))
+        self.latest.and_then(|latest| clock_time(latest.saturating_add(self.later).saturating_add(1)))
     }
 
     /// What went out last ended there, in time of the segment it went out in. The frames of a segment come in decoding
@@ -520,7 +545,7 @@ impl Session {
     /// The segment of what goes out: as it was asked for, moved by what comes before the beginning of the range.
     fn segment(&self, opening: Opening) -> gst::FormattedSegment<gst::ClockTime> {
         let mut segment = self.position.segment.clone();
-        let lead = clock_time(opening.lead).unwrap_or_default();
+        let lead = clock_time(opening.lead.saturating_add(self.later)).unwrap_or_default();
         let start = clock_time(opening.start).unwrap_or_default();
         let stop = opening.stop.and_then(clock_time).or(segment.stop());
         let stop = stop.map(|stop| stop.saturating_add(lead));

@@ -43,6 +43,12 @@ impl Patience {
     pub fn for_failures(self, has_end: bool) -> Option<Duration> {
         self.retry.or_else(|| has_end.then_some(RETRY_OF_RANGES))
     }
+
+    /// How long a fragment that is listed is asked for again, where the service does not find it. Never for ever: what is
+    /// behind it waits.
+    pub fn for_absence(self) -> Duration {
+        self.retry.unwrap_or(RETRY_OF_RANGES)
+    }
 }
 
 impl Limits {

@@ -1,4 +1,5 @@
-//! AAC: the AudioSpecificConfig (ISO/IEC 14496-3 section 1.6.2.1), found in CodecPrivate or made from the CodecID.
+//! AAC: the AudioSpecificConfig (ISO/IEC 14496-3 section 1.6.2.1), found in CodecPrivate or made from the CodecID and the
+//! Audio element; or ADTS frames (section 1.A.2.2), which say themselves what they are.
 
 use bytes::Bytes;
 
@@ -11,6 +12,9 @@ use crate::mkv::{Audio, Track};
 const SAMPLING_FREQUENCIES: [u32; 13] =
     [96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350];
 
+/// The audio object type of AAC LC.
+const LOW_COMPLEXITY: u8 = 2;
+
 /// What an AudioSpecificConfig says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Configuration {
@@ -22,6 +26,8 @@ struct Configuration {
     core_rate: u32,
     /// Sampling frequency with SBR where it is signalled in front, else the core's.
     rate: u32,
+    /// The same where it is signalled behind, by a sync extension.
+    extension_rate: Option<u32>,
 }
 
 /// Whether frames that go with one AudioSpecificConfig sound the same with the other.
@@ -29,24 +35,48 @@ pub(in crate::output) fn is_alike(one: &[u8], other: &[u8]) -> bool {
     Configuration::parse(one).is_some_and(|one| Configuration::parse(other) == Some(one))
 }
 
-/// A_AAC: CodecPrivate is the AudioSpecificConfig.
-pub(super) fn from_private(track: &Track, audio: &Audio) -> Result<gst::Structure, CapsError> {
-    let private = codec_private(track).ok_or_else(|| CapsError::missing_codec_private(track))?;
-    let [first, second, ..] = private[..] else {
+/// A_AAC: CodecPrivate is the AudioSpecificConfig. Without one, the first frame tells whether frames are ADTS's; the
+/// Audio element describes what is not.
+pub(super) fn structure(track: &Track, audio: &Audio) -> Result<gst::Structure, CapsError> {
+    match (codec_private(track), &track.first_frame) {
+        (Some(private), _) => from_private(track, private, audio),
+        (None, Some(frame)) => match Header::parse(frame) {
+            Some(header) => Ok(adts(header, audio)),
+            None => {
+                let (codec_data, format) = made(track, audio, LOW_COMPLEXITY, false)?;
+                let configuration = Configuration::parse(&codec_data);
+                Ok(raw(4, codec_data, configuration, format))
+            }
+        },
+        (None, None) => Err(CapsError::missing_codec_private(track)),
+    }
+}
+
+fn from_private(track: &Track, private: &Bytes, audio: &Audio) -> Result<gst::Structure, CapsError> {
+    if private.len() < 2 {
         return Err(CapsError::invalid_codec_private(track, "shorter than an AudioSpecificConfig"));
-    };
+    }
     let configuration = Configuration::parse(private);
     let told = configuration.map(|known| (known.core_rate, channels(known.channel_configuration)));
     let mut format = Format::new(track, audio, told)?;
-    let object_type = first >> 3;
-    let frequency_index = (first & 0x7) << 1 | second >> 7;
-    // SBR as matroskademux recognises it: signalled in front, or assumed of low rates and of the length of a
-    // configuration with a sync extension, even one that denies SBR. Decoders go by codec_data.
-    let explicit_frequency_size = if frequency_index == 15 { 3 } else { 0 };
-    if object_type == 5 || (6..15).contains(&frequency_index) || private.len() == 5 + explicit_frequency_size {
-        format.rate = format.rate.saturating_mul(2);
-    }
-    Ok(structure(4, private.clone(), configuration, format))
+    // As decoders have it. matroskademux 1.22 goes by the Audio element, and doubles that below 32 kHz and for any sync
+    // extension, also one that denies SBR.
+    format.rate = configuration.and_then(|known| known.rate_of_samples(audio)).unwrap_or(format.rate);
+    Ok(raw(4, private.clone(), configuration, format))
+}
+
+/// The caps of ADTS frames.
+fn adts(header: Header, audio: &Audio) -> gst::Structure {
+    // Configuration 0 stands in the frames themselves (program_config_element).
+    let channels = u64::from(channels(header.channel_configuration));
+    let channels = if channels == 0 { audio.channels } else { channels };
+    gst::Structure::builder("audio/mpeg")
+        .field("mpegversion", header.version)
+        .field("framed", true)
+        .field("stream-format", "adts")
+        .field("channels", i32::try_from(channels).unwrap_or(1).max(1))
+        .field("rate", i32::try_from(doubled(header.rate, audio)).unwrap_or(i32::MAX))
+        .build()
 }
 
 /// A_AAC/MPEG2 or MPEG4 with the object type in the CodecID: the AudioSpecificConfig is made of it.
@@ -63,6 +93,14 @@ pub(super) fn from_codec_id(track: &Track, audio: &Audio) -> Result<gst::Structu
         "LTP" if version == 4 => 4,
         _ => return Err(CapsError::unsupported_codec(track)),
     };
+    let sbr = version == 4 && profile == "LC/SBR";
+    let private = codec_private(track).and_then(|private| Configuration::parse(private));
+    let (codec_data, format) = made(track, audio, object_type, sbr)?;
+    Ok(raw(version, codec_data, private, format))
+}
+
+/// An AudioSpecificConfig of what the Audio element says.
+fn made(track: &Track, audio: &Audio, object_type: u8, sbr: bool) -> Result<(Bytes, Format), CapsError> {
     let mut format = Format::new(track, audio, None)?;
     let channel_configuration: u8 = match format.channels {
         1 => 1,
@@ -76,16 +114,15 @@ pub(super) fn from_codec_id(track: &Track, audio: &Audio) -> Result<gst::Structu
     };
     let index = frequency_index(format.rate);
     let mut made = vec![object_type << 3 | index >> 1, index << 7 | channel_configuration << 3];
-    if version == 4 && profile == "LC/SBR" {
+    if sbr {
         format.rate = format.rate.saturating_mul(2);
         // syncExtensionType 0x2b7, audio object type 5, sbrPresentFlag, the doubled rate.
         made.extend([0x56, 0xe5, 0x80 | frequency_index(format.rate) << 3]);
     }
-    let configuration = codec_private(track).and_then(|private| Configuration::parse(private));
-    Ok(structure(version, made.into(), configuration, format))
+    Ok((made.into(), format))
 }
 
-fn structure(version: i32, codec_data: Bytes, configuration: Option<Configuration>, format: Format) -> gst::Structure {
+fn raw(version: i32, codec_data: Bytes, configuration: Option<Configuration>, format: Format) -> gst::Structure {
     let profile = configuration.and_then(|known| known.profile());
     gst::Structure::builder("audio/mpeg")
         .field("mpegversion", version)
@@ -98,6 +135,13 @@ fn structure(version: i32, codec_data: Bytes, configuration: Option<Configuratio
         .field("channels", format.channels)
         .field("rate", format.rate)
         .build()
+}
+
+/// The rate of samples where no SBR is signalled: the coder's, or double that where the Audio element says that SBR is
+/// there all the same (RFC 9559, OutputSamplingFrequency).
+fn doubled(rate: u32, audio: &Audio) -> u32 {
+    let twice = rate.saturating_mul(2);
+    if audio.output_sampling_frequency == Some(f64::from(twice)) { twice } else { rate }
 }
 
 /// The samplingFrequencyIndex nearest to a rate (ISO/IEC 14496-3 table 4.82).
@@ -140,7 +184,15 @@ impl Configuration {
             rate = bits.sampling_frequency()?;
             object_type = bits.object_type()?;
         }
-        Some(Self { object_type, channel_configuration, core_rate, rate })
+        let extension_rate = bits.extension_rate();
+        Some(Self { object_type, channel_configuration, core_rate, rate, extension_rate })
+    }
+
+    /// The rate of the samples that a decoder makes; `None` where no rate is told.
+    fn rate_of_samples(&self, audio: &Audio) -> Option<i32> {
+        let rate = if self.rate == self.core_rate { self.extension_rate } else { Some(self.rate) };
+        let rate = rate.unwrap_or_else(|| doubled(self.core_rate, audio));
+        i32::try_from(rate).ok().filter(|rate| *rate > 0)
     }
 
     fn profile(&self) -> Option<&'static str> {
@@ -213,7 +265,34 @@ impl Configuration {
     }
 }
 
+/// What the header of an ADTS frame says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Header {
+    /// 2 or 4: the version of MPEG.
+    version: i32,
+    rate: u32,
+    /// channel_configuration.
+    channel_configuration: u32,
+}
+
+impl Header {
+    /// The header that a frame begins with; `None` where it does not. The syncword is no beginning of a raw frame: there,
+    /// three ones are its end.
+    fn parse(frame: &[u8]) -> Option<Self> {
+        let mut bits = Bits { bytes: frame, position: 0 };
+        let (sync, is_mpeg2, layer) = (bits.take(12)?, bits.take(1)?, bits.take(2)?);
+        if sync != 0xfff || layer != 0 {
+            return None;
+        }
+        let (_is_without_crc, _profile, index) = (bits.take(1)?, bits.take(2)?, bits.take(4)?);
+        let rate = SAMPLING_FREQUENCIES.get(usize::try_from(index).ok()?).copied()?;
+        let (_private, channel_configuration) = (bits.take(1)?, bits.take(3)?);
+        Some(Self { version: if is_mpeg2 == 1 { 2 } else { 4 }, rate, channel_configuration })
+    }
+}
+
 /// Bits of a byte slice, from the top bit of the first byte.
+#[derive(Clone, Copy)]
 struct Bits<'a> {
     bytes: &'a [u8],
     position: usize,
@@ -227,6 +306,19 @@ impl Bits<'_> {
             self.position += 1;
             Some(value << 1 | u32::from(bit))
         })
+    }
+
+    /// The sampling frequency of a sync extension that says that SBR is there, anywhere in what follows: between lies what
+    /// is the coder's own, whose length only the coder knows.
+    fn extension_rate(mut self) -> Option<u32> {
+        loop {
+            let mut extension = self;
+            if extension.take(11)? == 0x2b7 {
+                let signals = extension.object_type()? == 5 && extension.take(1)? == 1;
+                return if signals { extension.sampling_frequency() } else { None };
+            }
+            self.take(1)?;
+        }
     }
 
     fn object_type(&mut self) -> Option<u32> {
@@ -260,23 +352,62 @@ mod tests {
     }
 
     #[test]
-    fn sbr_doubles_the_rate() {
-        for (private, rate) in [
-            // LC at 48 kHz.
-            (&[0x11, 0x90][..], 48000),
-            // SBR over LC at 24 kHz, signalled in front, and by a sync extension.
-            (&[0x2b, 0x11, 0x88], 96000),
-            (&[0x13, 0x10, 0x56, 0xe5, 0x98], 96000),
-            // LC at 16 kHz.
-            (&[0x14, 0x10], 96000),
-            // LC at an explicit 48 kHz, then with a sync extension.
-            (&[0x17, 0x80, 0x5d, 0xc0, 0x10], 48000),
-            (&[0x17, 0x80, 0x5d, 0xc0, 0x10, 0x56, 0xe5, 0x98], 96000),
+    fn the_rate_is_that_of_the_samples() {
+        let plain = test::STEREO;
+        let low = Audio { sampling_frequency: 24000.0, ..test::STEREO };
+        let doubled = Audio { output_sampling_frequency: Some(48000.0), ..low.clone() };
+        for (private, audio, rate) in [
+            // LC at 48 kHz, at 16 kHz, at 8 kHz.
+            (&[0x11, 0x90][..], &plain, 48000),
+            (&[0x14, 0x10], &plain, 16000),
+            (&[0x15, 0x88], &plain, 8000),
+            // SBR over LC at 24 kHz, signalled in front, by a sync extension, by the Audio element alone, and not at all.
+            (&[0x2b, 0x11, 0x88], &low, 48000),
+            (&[0x13, 0x10, 0x56, 0xe5, 0x98], &low, 48000),
+            (&[0x13, 0x10], &doubled, 48000),
+            (&[0x13, 0x10], &low, 24000),
+            // A sync extension that denies it.
+            (&[0x11, 0x90, 0x56, 0xe5, 0x00], &plain, 48000),
+            // LC at an explicit 48 kHz, then with a sync extension of 96 kHz.
+            (&[0x17, 0x80, 0x5d, 0xc0, 0x10], &plain, 48000),
+            (&[0x17, 0x80, 0x5d, 0xc0, 0x10, 0x56, 0xe5, 0x80], &plain, 96000),
+            // An index that is reserved: what the Audio element says.
+            (&[0x16, 0x90], &low, 24000),
         ] {
-            let caps = track_caps(&test::audio("A_AAC", private, test::STEREO)).expect("caps");
+            let caps = track_caps(&test::audio("A_AAC", private, audio.clone())).expect("caps");
             let structure = caps.structure(0).expect("one structure");
             assert_eq!(structure.get::<i32>("rate"), Ok(rate), "{private:02x?}");
-            assert_eq!(structure.get::<&str>("profile"), Ok("lc"), "{private:02x?}");
+        }
+    }
+
+    #[test]
+    fn without_codec_private_the_first_frame_tells() {
+        let track = |frame: &[u8], audio| {
+            let frame = Some(Bytes::copy_from_slice(frame));
+            Track { first_frame: frame, ..test::audio("A_AAC", &[], audio) }
+        };
+        // MPEG-4 LC, 16 kHz, one channel; the Audio element is not asked.
+        let adts = track(&[0xff, 0xf1, 0x60, 0x40, 0x01, 0x7f, 0xfc, 0x21], test::STEREO);
+        assert_eq!(
+            test::caps(&adts),
+            "audio/mpeg, mpegversion=(int)4, framed=(boolean)true, stream-format=(string)adts, channels=(int)1, \
+             rate=(int)16000"
+        );
+        // MPEG-2, with a CRC, 44.1 kHz, a configuration of its own.
+        let adts = track(&[0xff, 0xf8, 0x50, 0x00, 0x01, 0x7f, 0xfc, 0x21], test::STEREO);
+        assert_eq!(
+            test::caps(&adts),
+            "audio/mpeg, mpegversion=(int)2, framed=(boolean)true, stream-format=(string)adts, channels=(int)2, \
+             rate=(int)44100"
+        );
+        // Raw frames, one of MPEG audio that no AAC track has, and none.
+        for frame in [&[0x21, 0x10, 0x04, 0x60, 0x8c, 0x1c][..], &[0xff, 0xfb, 0x90, 0x64], &[0xff], &[]] {
+            assert_eq!(
+                test::caps(&track(frame, test::STEREO)),
+                "audio/mpeg, mpegversion=(int)4, framed=(boolean)true, stream-format=(string)raw, \
+                 codec_data=(buffer)1190, level=(string)2, base-profile=(string)lc, profile=(string)lc, \
+                 channels=(int)2, rate=(int)48000"
+            );
         }
     }
 
@@ -323,7 +454,8 @@ mod tests {
     #[test]
     fn levels() {
         let level = |object_type, channel_configuration, rate| {
-            Configuration { object_type, channel_configuration, core_rate: rate, rate }.level()
+            let core_rate = rate;
+            Configuration { object_type, channel_configuration, core_rate, rate, extension_rate: None }.level()
         };
         assert_eq!(level(2, 1, 8000), Some("1"));
         assert_eq!(level(2, 2, 24000), Some("1"));

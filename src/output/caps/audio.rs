@@ -43,7 +43,7 @@ pub(super) fn template_caps() -> gst::Caps {
             gst::Structure::builder("audio/mpeg")
                 .field("mpegversion", gst::List::new([4_i32, 2]))
                 .field("framed", true)
-                .field("stream-format", "raw")
+                .field("stream-format", gst::List::new(["raw", "adts"]))
                 .build(),
         )
         .structure(
@@ -76,7 +76,7 @@ pub(super) fn template_caps() -> gst::Caps {
 /// The caps of an audio track.
 pub(super) fn structure(track: &Track, audio: &Audio) -> Result<gst::Structure, CapsError> {
     match track.codec_id.as_str() {
-        "A_AAC" => aac::from_private(track, audio),
+        "A_AAC" => aac::structure(track, audio),
         "A_OPUS" | "A_OPUS/EXPERIMENTAL" => opus::structure(track, audio),
         "A_MS/ACM" => wave::structure(track, audio),
         "A_PCM/INT/LIT" | "A_PCM/INT/BIG" | "A_PCM/FLOAT/IEEE" => pcm(track, audio),

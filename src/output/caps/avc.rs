@@ -13,7 +13,8 @@ pub(super) fn structure(track: &Track) -> Result<gst::Structure, CapsError> {
         return Ok(gst::Structure::builder("video/x-h264").field("stream-format", "byte-stream").build());
     };
     if has_start_code(private) {
-        let parameters = parameter_set(private, |header| header & 0x1f == 7).and_then(|set| bytes_at(set, 1));
+        let set = parameter_set(private, |header| header & 0x1f == 7);
+        let parameters = set.and_then(|set| bytes_at(&set, 1));
         return Ok(with_parameters(parameters).field("stream-format", "byte-stream").build());
     }
     if private.len() < 7 {
@@ -35,18 +36,32 @@ fn with_parameters(parameters: Option<Parameters>) -> gst::structure::Builder {
         .field_if_some("profile", parameters.and_then(profile))
 }
 
-/// Whether the bytes begin with a start code (H.264 and H.265 annex B).
+/// How much of a parameter set is looked at, in bytes: more than what comes before the level.
+const BEGINNING: usize = 32;
+
+/// Whether the bytes begin with a start code, before which there may be any number of zeros (H.264 and H.265 annex B:
+/// leading_zero_8bits, zero_byte, start_code_prefix_one_3bytes).
 pub(in crate::output) fn has_start_code(bytes: &[u8]) -> bool {
-    bytes.starts_with(&[0, 0, 1]) || bytes.starts_with(&[0, 0, 0, 1])
+    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+    zeros >= 2 && bytes.get(zeros) == Some(&1)
 }
 
-/// The first NAL unit, header included, whose first byte `wanted` accepts; what follows it is not cut off.
-pub(super) fn parameter_set(bytes: &[u8], wanted: impl Fn(u8) -> bool) -> Option<&[u8]> {
+/// The beginning of the first NAL unit, header included, whose first byte `wanted` accepts, without the bytes that prevent
+/// start codes in it (H.264 section 7.4.1.1, H.265 section 7.4.2); what follows the unit is not cut off.
+pub(super) fn parameter_set(bytes: &[u8], wanted: impl Fn(u8) -> bool) -> Option<Vec<u8>> {
     let starts = bytes.windows(4).enumerate().filter(|(_, window)| window.starts_with(&[0, 0, 1]));
-    starts
+    let unit = starts
         .filter_map(|(at, window)| Some((at, *window.last()?)))
         .find(|(_, header)| wanted(*header))
-        .and_then(|(at, _)| bytes.get(at.checked_add(3)?..))
+        .and_then(|(at, _)| bytes.get(at.checked_add(3)?..))?;
+    let mut zeros = 0_usize;
+    let own = unit.iter().copied().filter(|byte| {
+        // A 3 after two zeros is never the unit's own.
+        let prevents = zeros >= 2 && *byte == 3;
+        zeros = if *byte == 0 { zeros.saturating_add(1) } else { 0 };
+        !prevents
+    });
+    Some(own.take(BEGINNING).collect())
 }
 
 /// The profile's name (H.264 annex A).
@@ -135,6 +150,21 @@ mod tests {
         );
         assert_eq!(stream_headers(&track), [&private[..]]);
         assert!(stream_headers(&test::video(CODEC, &[1, 66, 0, 10, 0xff, 0xe0, 0])).is_empty());
+    }
+
+    #[test]
+    fn start_codes_may_have_any_number_of_zeros_before_them() {
+        for zeros in 2..7 {
+            let code = [vec![0; zeros], vec![1]].concat();
+            let private = [&code[..], &[0x67, 66, 0xc0, 31, 0xaa], &code[..], &[0x68, 0xce]].concat();
+            let track = test::video(CODEC, &private);
+            assert_eq!(
+                test::caps(&track),
+                "video/x-h264, level=(string)3.1, profile=(string)constrained-baseline, \
+                 stream-format=(string)byte-stream, framerate=(fraction)0/1"
+            );
+            assert_eq!(stream_headers(&track), [&private[..]]);
+        }
     }
 
     #[test]

@@ -13,8 +13,8 @@ pub(super) fn structure(track: &Track) -> Result<gst::Structure, CapsError> {
     };
     if avc::has_start_code(private) {
         // A sequence parameter set has profile_tier_level behind a header of two bytes and one of its own.
-        let parameters =
-            avc::parameter_set(private, |header| header >> 1 & 0x3f == 33).and_then(|set| bytes_at(set, 3));
+        let set = avc::parameter_set(private, |header| header >> 1 & 0x3f == 33);
+        let parameters = set.and_then(|set| bytes_at(&set, 3));
         return Ok(with_parameters(parameters).field("stream-format", "byte-stream").build());
     }
     if private.len() < 23 {
@@ -235,6 +235,18 @@ mod tests {
              stream-format=(string)byte-stream, framerate=(fraction)0/1"
         );
         assert_eq!(stream_headers(&track), [&private[..]]);
+    }
+
+    #[test]
+    fn bytes_that_prevent_start_codes_are_not_the_parameter_sets() {
+        // general_constraint_indicator_flags are zeros but for the first byte, as x265 writes them.
+        let mut private = vec![0, 0, 0, 0, 1, 0x42, 1, 1, 1, 0x60, 0, 0, 3, 0, 0x90, 0, 0, 3, 0, 0, 3, 0, 93];
+        private.extend([0xa0, 0x02, 0x80]);
+        assert_eq!(
+            test::caps(&test::video(CODEC, &private)),
+            "video/x-h265, level=(string)3.1, tier=(string)main, profile=(string)main, \
+             stream-format=(string)byte-stream, framerate=(fraction)0/1"
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A_MS/ACM: the WAVEFORMATEX in CodecPrivate.
+//! A_MS/ACM: the WAVEFORMATEX or WAVEFORMATEXTENSIBLE in CodecPrivate.
 
 use super::audio::{self, Format};
 use super::{CapsError, bytes_at, codec_private};
@@ -12,7 +12,15 @@ const FLOAT: u16 = 3;
 const A_LAW: u16 = 6;
 const MU_LAW: u16 = 7;
 
-/// A WAVEFORMATEX. The bit rate is left out, and cbSize too: the data behind is as long as CodecPrivate.
+/// The format tag of a WAVEFORMATEXTENSIBLE: what the samples are stands behind the WAVEFORMATEX, in 22 bytes.
+const EXTENSIBLE: u16 = 0xfffe;
+const EXTENSION_SIZE: usize = 22;
+
+/// A SubFormat that stands for a format tag ends so, behind the two bytes of the tag (KSDATAFORMAT_SUBTYPE of ksmedia.h).
+const OF_FORMAT_TAG: [u8; 14] = [0, 0, 0, 0, 0x10, 0, 0x80, 0, 0, 0xaa, 0, 0x38, 0x9b, 0x71];
+
+/// A WAVEFORMATEX, or what a WAVEFORMATEXTENSIBLE says in its stead. The bit rate is left out, and cbSize too: the data
+/// behind is as long as CodecPrivate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct WaveFormat {
     format_tag: u16,
@@ -20,6 +28,8 @@ struct WaveFormat {
     rate: u32,
     block_align: u16,
     bits: u16,
+    /// dwChannelMask: where the channels are; `None` where it is not told.
+    mask: Option<u32>,
 }
 
 /// The caps of an A_MS/ACM track: G.711 and raw samples.
@@ -29,7 +39,7 @@ pub(super) fn structure(track: &Track, audio: &Audio) -> Result<gst::Structure, 
     let mut structure = match wave.format_tag {
         A_LAW => g711("audio/x-alaw", format),
         MU_LAW => g711("audio/x-mulaw", format),
-        _ => audio::raw(sample_format(track)?, format, channel_mask(format.channels)),
+        _ => audio::raw(sample_format(track)?, format, channel_mask(&wave, format.channels)),
     };
     if let Some(private) = codec_private(track).filter(|private| private.len() > WAVE_FORMAT_SIZE) {
         structure.set("codec_data", gst::Buffer::from_slice(private.slice(WAVE_FORMAT_SIZE..)));
@@ -66,12 +76,24 @@ fn g711(name: &str, format: Format) -> gst::Structure {
     gst::Structure::builder(name).field("rate", format.rate).field("channels", format.channels).build()
 }
 
-/// The order that wave files have in practice, which is ALSA's; none for one channel. For counts without such an order
-/// matroskademux gives no mask at all, which no element takes for more than two channels: the fallback stands in.
-fn channel_mask(channels: i32) -> Option<u64> {
-    match channels {
-        1 => None,
-        channels => Some(audio::fallback_channel_mask(channels)),
+/// The speakers of a dwChannelMask that have the same order in GStreamer: from the front ones to the side ones.
+const IN_ORDER: u32 = 0x7ff;
+
+/// GStreamer's bits for the speakers of a dwChannelMask: the second low frequency stands before the side ones.
+fn positions(mask: u32) -> u64 {
+    u64::from(mask & 0x1ff | (mask & 0x600) << 1)
+}
+
+/// What the format says, if that is as many channels as there are. Else the order that wave files have in practice, which
+/// is ALSA's; none for one channel. For counts without such an order matroskademux gives no mask at all, which no element
+/// takes for more than two channels: the fallback stands in.
+fn channel_mask(wave: &WaveFormat, channels: i32) -> Option<u64> {
+    let fits = |mask: &u32| i32::try_from(mask.count_ones()).is_ok_and(|count| count == channels);
+    let told = wave.mask.filter(|mask| mask & !IN_ORDER == 0).filter(fits);
+    match (channels, told) {
+        (_, Some(mask)) => Some(positions(mask)),
+        (1, None) => None,
+        (channels, None) => Some(audio::fallback_channel_mask(channels)),
     }
 }
 
@@ -81,12 +103,28 @@ impl WaveFormat {
         let fields: [u8; 16] = bytes_at(private, 0)
             .ok_or_else(|| CapsError::invalid_codec_private(track, "shorter than a WAVEFORMATEX"))?;
         let [t0, t1, c0, c1, r0, r1, r2, r3, _, _, _, _, a0, a1, b0, b1] = fields;
-        Ok(Self {
+        let format = Self {
             format_tag: u16::from_le_bytes([t0, t1]),
             channels: u16::from_le_bytes([c0, c1]),
             rate: u32::from_le_bytes([r0, r1, r2, r3]),
             block_align: u16::from_le_bytes([a0, a1]),
             bits: u16::from_le_bytes([b0, b1]),
+            mask: None,
+        };
+        let extension: Option<[u8; EXTENSION_SIZE]> = bytes_at(private, WAVE_FORMAT_SIZE);
+        Ok(extension.and_then(|extension| format.extended(extension)).unwrap_or(format))
+    }
+
+    /// With what a WAVEFORMATEXTENSIBLE says; `None` where it is none, or of a format without a tag. Samples are as wide
+    /// as the WAVEFORMATEX says: wValidBitsPerSample says how many of these bits count.
+    fn extended(self, extension: [u8; EXTENSION_SIZE]) -> Option<Self> {
+        let [_, _, m0, m1, m2, m3, t0, t1, rest @ ..] = extension;
+        let is_extensible = self.format_tag == EXTENSIBLE && rest == OF_FORMAT_TAG;
+        let mask = u32::from_le_bytes([m0, m1, m2, m3]);
+        is_extensible.then_some(Self {
+            format_tag: u16::from_le_bytes([t0, t1]),
+            mask: Some(mask).filter(|mask| *mask != 0),
+            ..self
         })
     }
 }
@@ -141,6 +179,35 @@ mod tests {
             assert_eq!(caps.structure(0).expect("one structure").get::<&str>("format"), Ok(format));
             assert_eq!(frame_alignment(&track), alignment);
         }
+    }
+
+    #[test]
+    fn an_extensible_format_says_what_it_is_behind() {
+        let extensible = |bits: u16, channels: u16, mask: u32, tag: u16| {
+            let mut private = wave(0xfffe, channels, channels * bits / 8, bits);
+            private.extend(22_u16.to_le_bytes());
+            private.extend(bits.to_le_bytes());
+            private.extend(mask.to_le_bytes());
+            private.extend(tag.to_le_bytes());
+            private.extend(OF_FORMAT_TAG);
+            test::audio("A_MS/ACM", &private, Audio { channels: channels.into(), ..test::STEREO })
+        };
+        let caps = test::caps(&extensible(16, 2, 3, 1));
+        assert!(caps.contains("S16LE") && caps.contains("channel-mask=(bitmask)0x0000000000000003"), "{caps}");
+        assert_eq!(frame_alignment(&extensible(24, 2, 3, 1)), 4);
+        // 5.1 with side speakers; a mask of other channels than there are.
+        for (mask, told) in [(0x60f, "0x0000000000000c0f"), (3, "0x000000000000003f"), (0x303f, "0x000000000000003f")] {
+            let caps = test::caps(&extensible(32, 6, mask, 3));
+            assert!(caps.contains("F32LE") && caps.contains(told), "{caps}");
+        }
+        assert!(test::caps(&extensible(8, 1, 4, 6)).starts_with("audio/x-alaw, rate=(int)48000, channels=(int)1"));
+        let error = track_caps(&extensible(16, 2, 3, 0x11)).expect_err("ADPCM").to_string();
+        assert_eq!(error, "codec A_MS/ACM with format tag 0x0011 has no elementary format");
+        // Cut short, it is a format without a name.
+        let mut short = extensible(16, 2, 3, 1);
+        short.codec_private = short.codec_private.map(|private| private.slice(..39));
+        let error = track_caps(&short).expect_err("cut short").to_string();
+        assert_eq!(error, "codec A_MS/ACM with format tag 0xfffe has no elementary format");
     }
 
     #[test]

@@ -45,6 +45,8 @@ enum Source {
 pub(crate) struct Follow {
     stream: Arc<Stream>,
     changes: watch::Receiver<u64>,
+    /// How often readers had been cut off before this one came.
+    cuts: u64,
     position: Position,
     /// Whether to end where nothing more is stored, unless the stream says otherwise.
     end_at_head: bool,
@@ -69,8 +71,8 @@ pub(crate) struct List {
     pub tags: ArchiveTags,
     /// Whether the body ends with the first fragment that is missing.
     pub end_at_missing: bool,
-    /// A number that is not to be found whether it is there or not, by its place in what is left of the list.
-    pub lost: Option<u64>,
+    /// Numbers that are not to be found whether they are there or not.
+    pub lost: Vec<FragmentNumber>,
 }
 
 /// What comes next of a source.
@@ -95,8 +97,8 @@ impl Body {
 
     /// A body that follows a stream.
     pub fn follow(stream: Arc<Stream>, position: Position, end_at_head: bool, fault: Option<Fault>) -> Self {
-        let changes = stream.follow();
-        Self::new(Source::Follow(Follow { stream, changes, position, end_at_head }), fault)
+        let (changes, cuts) = (stream.follow(), stream.cuts());
+        Self::new(Source::Follow(Follow { stream, changes, cuts, position, end_at_head }), fault)
     }
 
     /// A body of fragments of the archive.
@@ -171,6 +173,9 @@ impl Body {
                 return None;
             }
             self.source.mark_seen();
+            if self.source.is_cut() {
+                return Some(Err(io::ErrorKind::ConnectionReset.into()));
+            }
             match &mut self.current {
                 Some((fragment, offset)) => match fragment.read(*offset) {
                     Read::Bytes(bytes) => {
@@ -230,6 +235,10 @@ impl Source {
         }
     }
 
+    fn is_cut(&self) -> bool {
+        matches!(self, Self::Follow(follow) if follow.stream.cuts() != follow.cuts)
+    }
+
     async fn changed(&mut self) {
         match self {
             // The stream lives as long as this body holds it, so its changes do not end.
@@ -280,8 +289,7 @@ impl Follow {
 impl List {
     fn advance(&mut self) -> Next {
         let Some(number) = self.numbers.pop_front() else { return Next::End };
-        let lost = self.lost == Some(0);
-        self.lost = self.lost.and_then(|place| place.checked_sub(1));
+        let lost = self.lost.contains(&number);
         match self.stream.archived(&number).filter(|_| !lost) {
             Some(fragment) => Next::Fragment(fragment),
             None => {

@@ -36,6 +36,7 @@ pub struct Builder {
     credentials: Credentials,
     tls: bool,
     http2: bool,
+    names: Vec<String>,
     end_at_head: bool,
     missing_start: MissingStart,
     archive_tags: ArchiveTags,
@@ -56,6 +57,7 @@ impl Default for Builder {
             credentials: Credentials::default(),
             tls: false,
             http2: true,
+            names: Vec::new(),
             end_at_head: false,
             missing_start: MissingStart::default(),
             archive_tags: ArchiveTags::default(),
@@ -110,6 +112,12 @@ impl Builder {
     /// Whether HTTP/2 is offered under TLS; it is else.
     pub fn http2(mut self, http2: bool) -> Self {
         self.http2 = http2;
+        self
+    }
+
+    /// A further name that its certificate is for, such as the service's own; this machine's are there already.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.names.push(name.into());
         self
     }
 
@@ -172,7 +180,7 @@ impl Builder {
     /// Starts it on a thread of its own.
     pub fn start(self) -> Result<Emulator, Error> {
         let (socket, address) = bind(self.address)?;
-        let identity = self.tls.then(|| tls::identity(self.http2)).transpose()?;
+        let identity = self.tls.then(|| tls::identity(self.http2, &self.names)).transpose()?;
         let ca = identity.as_ref().map(|identity| Ca::new(&identity.ca_pem)).transpose()?;
         let mut sockets = vec![(socket, identity.as_ref().map(|identity| Arc::clone(&identity.config)))];
         let mut put_media = address;

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::matroska::{self, Cursor, Element, Malformed, id};
+use crate::metadata;
 use crate::number::FragmentNumber;
 
 /// One Matroska document: from one EBML header to the next.
@@ -156,7 +157,7 @@ impl Reading<'_> {
             }
             id::TAGS => {
                 let tags = matroska::read_tags(&cursor.body(element))?;
-                if tags.iter().any(|(name, _)| name.starts_with("AWS_KINESISVIDEO_")) {
+                if tags.iter().any(|(name, _)| metadata::is_services(name)) {
                     self.in_media = true;
                     self.tags.extend(tags);
                     return Ok(());

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use crate::builder::{Builder, Ca};
 use crate::error::Error;
-use crate::fault::{Fault, Repeat};
+use crate::fault::{Fault, Interruption, Repeat};
 use crate::fragment::{Fragment, FragmentInfo, NewFragment};
 use crate::import;
 use crate::keys::{KeyRing, Keys};
@@ -191,6 +191,19 @@ impl Emulator {
         let stream = self.stream_named(name)?;
         let recording = Recording::new(&stream.take())?;
         self.runtime.spawn(recording.replay(stream));
+        Ok(())
+    }
+
+    /// Lets the producer of a stream that [`start_live`](Self::start_live) replays lose its connection, in the middle of the
+    /// fragment at hand or, where that has just ended, of the next one.
+    pub fn interrupt_producer(&self, name: &str, interruption: Interruption) -> Result<(), Error> {
+        self.stream_named(name)?.interrupt(interruption);
+        Ok(())
+    }
+
+    /// Breaks off every body of GetMedia that is being sent of this stream: the connection is reset without an end.
+    pub fn cut_readers(&self, name: &str) -> Result<(), Error> {
+        self.stream_named(name)?.cut_readers();
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use crate::number::FragmentNumber;
 use crate::record::Operation;
@@ -36,8 +37,8 @@ pub enum Fault {
     },
     /// GetMediaForFragmentList does not find the fragment at this place of its list, counted from 0, this time.
     MissingFragment(u64),
-    /// GetMediaForFragmentList does not find this fragment.
-    LostFragment(FragmentNumber),
+    /// GetMediaForFragmentList does not find these fragments.
+    LostFragments(Vec<FragmentNumber>),
     /// GetMediaForFragmentList says nothing of the fragment at this place of its list, counted from 0, and goes on behind
     /// it.
     LeftOutFragment(u64),
@@ -70,13 +71,24 @@ impl Fault {
     fn operation(&self) -> Operation {
         match self {
             Self::Http { operation, .. } | Self::HangRequest { operation } => *operation,
-            Self::MissingFragment(_) | Self::LostFragment(_) | Self::LeftOutFragment(_) => {
+            Self::MissingFragment(_) | Self::LostFragments(_) | Self::LeftOutFragment(_) => {
                 Operation::GetMediaForFragmentList
             }
             Self::DataEndpoint(_) => Operation::GetDataEndpoint,
             _ => Operation::GetMedia,
         }
     }
+}
+
+/// A producer's connection that is lost in the middle of a fragment, and the one after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interruption {
+    /// How long nothing comes. What is made meanwhile comes at once afterwards.
+    pub length: Duration,
+    /// Whether the service keeps what came of the fragment; where it does not, readers are cut off too.
+    pub kept: bool,
+    /// Whether the fragment comes once more, whole and under a new number; else the rest of it never does.
+    pub again: bool,
 }
 
 /// How often a fault strikes.

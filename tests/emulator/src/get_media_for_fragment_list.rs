@@ -28,17 +28,16 @@ pub(crate) fn get_media_for_fragment_list(
         return Err(ServiceError::invalid_argument(format!("Fragment numbers are invalid : {number}")));
     }
     let (tags, end_at_missing) = (context.archive_tags, context.end_at_missing);
-    let lost = match fault {
-        Some(Fault::MissingFragment(place)) => Some(place),
-        Some(Fault::LostFragment(ref lost)) => {
-            numbers.iter().position(|number| number == lost).and_then(|place| u64::try_from(place).ok())
+    let place = |place: u64| usize::try_from(place).unwrap_or(usize::MAX);
+    let mut lost = Vec::new();
+    match fault {
+        Some(Fault::MissingFragment(missing)) => lost.extend(numbers.get(place(missing)).cloned()),
+        Some(Fault::LostFragments(ref numbers)) => lost.clone_from(numbers),
+        Some(Fault::LeftOutFragment(left_out)) => {
+            numbers.remove(place(left_out));
         }
-        Some(Fault::LeftOutFragment(place)) => {
-            numbers.remove(usize::try_from(place).unwrap_or(usize::MAX));
-            None
-        }
-        _ => None,
-    };
+        _ => {}
+    }
     Ok(Body::list(List { stream, numbers, tags, end_at_missing, lost }, fault))
 }
 

@@ -51,7 +51,7 @@ pub use builder::Builder;
 pub use credentials::{DEMO_ACCESS_KEY, DEMO_SECRET_KEY};
 pub use emulator::{Emulator, OpenFragment};
 pub use error::Error;
-pub use fault::{ANY_STREAM, Fault, Repeat};
+pub use fault::{ANY_STREAM, Fault, Interruption, Repeat};
 pub use fragment::{FragmentInfo, NewFragment};
 /// HTTP/1.1 or HTTP/2, as a [`RequestRecord`] has it.
 pub use hyper::Version as HttpVersion;

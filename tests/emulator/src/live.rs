@@ -74,13 +74,25 @@ impl Recording {
             for scene in &self.scenes {
                 let begin = passed + scene.begin;
                 let producer_timestamp = origin_time.saturating_add(begin);
-                for (block, due) in scene.blocks.iter().zip(&scene.due) {
+                let mut blocks = scene.blocks.iter().zip(&scene.due).enumerate();
+                while let Some((index, (block, due))) = blocks.next() {
                     sleep_until(origin + Duration::from_millis(begin) + *due).await;
-                    if std::ptr::eq(block, &scene.blocks[0]) {
+                    if index == 0 {
                         // The camera's cluster has no known size: it ends where the next begins.
                         open.take().map(OpenFragment::finish);
                         stream.keep_last(KEPT);
                         open = Some(scene.open(&stream, begin, producer_timestamp));
+                    } else if let Some(interruption) = stream.take_interruption() {
+                        let cut = open.take();
+                        if interruption.kept {
+                            cut.map(OpenFragment::finish);
+                        }
+                        tokio::time::sleep(interruption.length).await;
+                        if !interruption.again {
+                            break;
+                        }
+                        blocks = scene.blocks.iter().zip(&scene.due).enumerate();
+                        continue;
                     }
                     let mut bytes = Vec::with_capacity(block.element.len());
                     // A block came from a cluster that held it, so its relative timestamp fits again.

@@ -49,6 +49,11 @@ impl Metadata {
     }
 }
 
+/// Whether a tag of this name is the service's own.
+pub(crate) fn is_services(name: &str) -> bool {
+    name.starts_with(RESERVED) && !SENT_BY_PRODUCERS.contains(&name)
+}
+
 /// Whether tags end the fragment that they belong to.
 pub(crate) fn end_fragment(tags: &[(String, String)]) -> bool {
     tags.iter().any(|(name, _)| name == END_OF_FRAGMENT)

@@ -1,5 +1,6 @@
 //! One stream: its fragments, what is being put, how long they are kept, and who is woken by it.
 
+use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -9,6 +10,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::error::Error;
+use crate::fault::Interruption;
 use crate::fragment::{Fragment, FragmentInfo, NewFragment};
 use crate::history::{Held, History};
 use crate::long::LongStream;
@@ -77,6 +79,10 @@ struct State {
     archive_delay: u64,
     /// What ListFragments does not list yet.
     unlisted: Vec<FragmentNumber>,
+    /// How often those were cut off who read it then.
+    cuts: u64,
+    /// What is still to happen to its producer.
+    interruptions: VecDeque<Interruption>,
 }
 
 impl State {
@@ -105,6 +111,8 @@ impl Stream {
             retention: None,
             archive_delay: 0,
             unlisted: Vec::new(),
+            cuts: 0,
+            interruptions: VecDeque::new(),
         };
         Self {
             name: name.to_owned(),
@@ -327,6 +335,27 @@ impl Stream {
 
     pub fn end_at_head(&self) -> Option<bool> {
         self.state().end_at_head
+    }
+
+    /// Cuts off all who read it now.
+    pub fn cut_readers(&self) {
+        lock(&self.state).cuts += 1;
+        self.wake();
+    }
+
+    /// How often readers were cut off.
+    pub fn cuts(&self) -> u64 {
+        lock(&self.state).cuts
+    }
+
+    /// Interrupts its producer, behind the interruptions that wait.
+    pub fn interrupt(&self, interruption: Interruption) {
+        lock(&self.state).interruptions.push_back(interruption);
+    }
+
+    /// What happens to its producer now.
+    pub fn take_interruption(&self) -> Option<Interruption> {
+        lock(&self.state).interruptions.pop_front()
     }
 
     /// Who follows this stream; look at the stream only after marking the value seen, and no change is missed.

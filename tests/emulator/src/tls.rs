@@ -18,8 +18,9 @@ pub(crate) struct Identity {
     pub ca_pem: String,
 }
 
-/// Makes an authority and a certificate for this machine's own names; HTTP/2, if it is offered, comes before HTTP/1.1.
-pub(crate) fn identity(http2: bool) -> Result<Identity, Error> {
+/// Makes an authority and a certificate for this machine's own names and these; HTTP/2, if it is offered, comes before
+/// HTTP/1.1.
+pub(crate) fn identity(http2: bool, names: &[String]) -> Result<Identity, Error> {
     let authority_key = KeyPair::generate()?;
     let mut authority = CertificateParams::new(Vec::new())?;
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -29,7 +30,8 @@ pub(crate) fn identity(http2: bool) -> Result<Identity, Error> {
     let issuer = Issuer::new(authority, authority_key);
 
     let key = KeyPair::generate()?;
-    let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+    let own = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+    let names: Vec<String> = own.into_iter().chain(names.iter().cloned()).collect();
     let mut certificate = CertificateParams::new(names)?;
     // RFC 5280 section 4.2.1.1 has it in all that an authority signs, and OpenSSL's strict check asks for it.
     certificate.use_authority_key_identifier_extension = true;

@@ -9,7 +9,7 @@ use client::{Client, read_until};
 use http_body_util::BodyExt;
 use hyper::StatusCode;
 use hyper::body::Incoming;
-use kvs_emulator::{ANY_STREAM, Emulator, Fault, Operation, Repeat};
+use kvs_emulator::{ANY_STREAM, Emulator, Fault, Interruption, Operation, Repeat};
 use media::{chunks, fragment};
 use serde_json::{Value, json};
 
@@ -90,6 +90,49 @@ async fn a_body_stalls_after_exactly_so_many_bytes() {
     assert!(rest.len() > 500 && !cut);
     // A whole body later there is still nothing more of the first.
     assert!(tokio::time::timeout(Duration::ZERO, body.frame()).await.is_err());
+}
+
+#[tokio::test]
+async fn who_reads_a_stream_is_cut_off_and_who_comes_later_is_not() {
+    let emulator = Emulator::builder().start().unwrap();
+    emulator.put_fragment("demo", fragment(0, 0)).unwrap();
+    let client = Client::new(&emulator);
+    let mut body = client.open("/getMedia", &earliest()).await.into_body();
+    read_until(&mut body, &mut Vec::new(), b"CONTINUATION_TOKEN").await;
+    emulator.cut_readers("demo").unwrap();
+    assert!(drain(body).await.1);
+    emulator.set_end_at_head("demo", true).unwrap();
+    assert!(!drain(client.open("/getMedia", &earliest()).await.into_body()).await.1);
+}
+
+/// The fragments that come of a producer that is interrupted: number, cluster time and blocks of each.
+async fn interrupted(kept: bool, again: bool) -> Vec<(u64, Vec<i64>)> {
+    let emulator = Emulator::builder().start().unwrap();
+    emulator.put_fragment("demo", fragment(0, 0)).unwrap();
+    emulator.start_live("demo").unwrap();
+    let interruption = Interruption { length: Duration::from_millis(1), kept, again };
+    emulator.interrupt_producer("demo", interruption).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while emulator.fragments("demo").unwrap().iter().filter(|info| info.duration.is_some()).count() < 3 {
+        assert!(Instant::now() < deadline, "fragments come");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    emulator.set_fault("demo", Fault::EndAfterFragments(3), Repeat::Once);
+    let (seen, _) = drain(Client::new(&emulator).open("/getMedia", &earliest()).await.into_body()).await;
+    let times = |chunk: &media::Chunk| chunk.blocks.iter().map(|block| block.1).collect();
+    chunks(&seen.into()).iter().map(|chunk| (chunk.clusters[0], times(chunk))).collect()
+}
+
+#[tokio::test]
+async fn a_producer_that_is_interrupted_sends_its_fragment_again_or_goes_on_with_the_next() {
+    let (resent, cut, thrown_away) =
+        tokio::join!(interrupted(true, true), interrupted(true, false), interrupted(false, true));
+    let whole = &resent[1].1;
+    assert!(resent[0].1.len() < whole.len() && whole.starts_with(&resent[0].1), "{resent:?}");
+    assert_eq!([resent[0].0, resent[1].0], [0, 0]);
+    assert!(resent[2].0 > 0);
+    assert!(cut[0].1.len() < whole.len() && cut[1].0 > 0 && cut[1].1.len() == whole.len(), "{cut:?}");
+    assert_eq!(thrown_away[0], (0, whole.clone()));
 }
 
 #[tokio::test]

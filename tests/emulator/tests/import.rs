@@ -9,7 +9,7 @@ use std::process::Command;
 use bytes::Bytes;
 use client::Client;
 use kvs_emulator::media::{Cluster, TrackEntry, TrackKind};
-use kvs_emulator::{Emulator, Error, FragmentInfo};
+use kvs_emulator::{Emulator, Error, FragmentInfo, NewFragment, matroska};
 use media::{Chunk, chunks};
 use serde_json::json;
 
@@ -270,6 +270,37 @@ async fn a_timestamp_scale_too_fine_for_ten_seconds_makes_shorter_fragments() {
     let (_, chunks) = served(&emulator).await;
     let times: Vec<i64> = frames(&chunks, 1).into_iter().map(|(time, _, _)| time).collect();
     assert_eq!(times, [0, 20_000, 40_000, 60_000, 80_000]);
+}
+
+#[tokio::test]
+async fn a_recording_of_the_service_keeps_the_producers_tags() {
+    let early = matroska::tags(&[("AWS_KINESISVIDEO_NOTIFICATION", ""), ("motion", "front-door")]);
+    let late = [("AWS_KINESISVIDEO_IMAGE_GENERATION", ""), ("AWS_KINESISVIDEO_IMAGE_PREFIX", "cam1/")].map(|tag| [tag]);
+    let late = late.iter().flat_map(|tags| matroska::tags(tags));
+    let end = matroska::tags(&[("AWS_KINESISVIDEO_END_OF_FRAGMENT", "")]);
+    let first = NewFragment {
+        header: [media::header().to_vec(), early].concat().into(),
+        media: media::cluster(0, 2).bytes().iter().copied().chain(late).chain(end).collect(),
+        ..media::fragment(1_000, 2_000)
+    };
+    let original = Emulator::builder().end_at_head(true).start().unwrap();
+    original.put_fragment("demo", first).unwrap();
+    original.put_fragment("demo", media::fragment(5_000, 6_000)).unwrap();
+    let (body, wanted) = served(&original).await;
+    let copy = Emulator::builder().end_at_head(true).start().unwrap();
+    copy.import_bytes("demo", body).unwrap();
+    let (_, found) = served(&copy).await;
+    assert_eq!(wanted[0].tags.len(), 10);
+    for (found, wanted) in found.iter().zip(&wanted) {
+        // How far the reader is behind is another matter at each reading.
+        let tags = |chunk: &Chunk| {
+            let mut tags = chunk.tags.clone();
+            tags.retain(|(name, _)| name != "AWS_KINESISVIDEO_MILLIS_BEHIND_NOW");
+            tags
+        };
+        assert_eq!((&found.layout, tags(found)), (&wanted.layout, tags(wanted)));
+    }
+    assert_eq!(found.len(), wanted.len());
 }
 
 #[test]
