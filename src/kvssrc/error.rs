@@ -103,7 +103,9 @@ fn aws_message(error: &aws::Error, stream: &str) -> gst::ErrorMessage {
                 | CredentialError::Endpoint { .. } => {
                     gst::error_msg!(Resource::Settings, ("{text}."), ["{error:?}"])
                 }
-                CredentialError::Expired { .. } | CredentialError::Refused { .. } => {
+                CredentialError::Expired { .. }
+                | CredentialError::Refused { .. }
+                | CredentialError::SignedOut { .. } => {
                     gst::error_msg!(Resource::NotAuthorized, ("{text}."), ["{error:?}"])
                 }
                 CredentialError::Unavailable { .. } => {

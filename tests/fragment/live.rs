@@ -342,4 +342,25 @@ proptest! {
         let worst = camera.placed.iter().map(|frame| frame.lateness().abs()).max().unwrap();
         prop_assert!(worst < LATENCY + SECOND, "{}", worst);
     }
+
+    /// However late what comes first is, and what comes after interruptions: what then comes on time for some minutes is
+    /// shown as it comes, and nothing is ever overtaken.
+    #[test]
+    fn what_comes_on_time_is_shown_as_near_as_it_comes(
+        first in 0_i64..20,
+        interruptions in prop::collection::vec((0_usize..100, 0_i64..20), 0..20),
+    ) {
+        let mut camera = Camera::new(0);
+        let mut latest = first * SECOND;
+        for index in 0..250 {
+            let late = interruptions.iter().filter(|(at, _)| *at == index).map(|(_, late)| *late).max().unwrap_or(0);
+            let begin = index as i64 * 2 * SECOND;
+            latest = latest.max(begin + late * SECOND);
+            camera.fragment(begin, |time| punctual(time.max(latest)));
+        }
+        camera.assert_in_order();
+        let end = &camera.placed[camera.placed.len() - 2000..];
+        let worst = end.iter().map(|frame| frame.lateness().abs()).max().unwrap();
+        prop_assert!(worst <= LIMIT + SECOND / 10, "{worst}: {:?}", camera.corrections);
+    }
 }

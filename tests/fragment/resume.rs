@@ -1,6 +1,6 @@
 //! Connections that end anywhere, and what comes of going on behind them.
 
-use gstkvs::fragment::{FrameReader, Output, Partial, Range, ResumePoint};
+use gstkvs::fragment::{Follower, FrameReader, Output, Partial, Range, ResumePoint};
 use proptest::prelude::*;
 
 use super::body::{Fragment, body};
@@ -71,6 +71,32 @@ fn a_cut_at_any_byte_loses_and_repeats_nothing() {
         reader.resume(false);
         read(&mut reader, &body_behind(&fragments, &point), &mut reading);
         assert_eq!(reading, wanted, "cut at byte {end}");
+    }
+}
+
+#[test]
+fn who_only_follows_a_body_knows_where_the_next_one_goes_on() {
+    let fragments = fragments();
+    let whole = body(&fragments);
+    for end in 0..whole.len() {
+        let mut reader = FrameReader::new(Range::default());
+        let mut follower = Follower::new(reader.resume_point());
+        let mut reading = Reading::default();
+        let mut bytes = whole[..end].to_vec();
+        // The second time over from where the first one ended, half as long.
+        for _ in 0..2 {
+            let before = reading.frames.len();
+            read(&mut reader, &bytes, &mut reading);
+            follower.push(bytes.clone().into()).unwrap();
+            let point = reader.resume_point();
+            assert_eq!(follower.resume_point(), point, "cut at byte {end}");
+            assert_eq!(follower.ends_whole(), reader.finish().is_ok(), "cut at byte {end}");
+            assert!(follower.has_progressed() || reading.frames.len() == before, "cut at byte {end}");
+            reader.resume(false);
+            follower = Follower::new(point.clone());
+            bytes = body_behind(&fragments, &point);
+            bytes.truncate(bytes.len() / 2);
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use kvs_emulator::Emulator;
 use kvs_emulator::identity::{
-    ACCESS_TOKEN, AUTHORIZATION_TOKEN, CredentialServer, LOGIN_PROVIDER, LOGIN_TOKEN, Party, Refusal,
+    ACCESS_TOKEN, AUTHORIZATION_TOKEN, CredentialServer, LOGIN_PROVIDER, LOGIN_SESSION, LOGIN_TOKEN, Party, Refusal,
     WEB_IDENTITY_TOKEN,
 };
 use serde_json::{Value, json};
@@ -65,6 +65,7 @@ impl User {
             .env("AWS_EC2_METADATA_DISABLED", "true")
             .env("AWS_ENDPOINT_URL_STS", self.server.url())
             .env("AWS_ENDPOINT_URL_SSO", self.server.url())
+            .env("AWS_ENDPOINT_URL_SIGNIN", self.server.url())
             .env("AWS_ENDPOINT_URL_COGNITO_IDENTITY", self.server.url())
             .envs(self.environment.iter().map(|(name, value)| (*name, value.as_str())));
         command.output().unwrap()
@@ -261,6 +262,61 @@ fn identity_center() {
     );
     user.watches("");
     assert_eq!(user.asked(Party::Sso), json!({ "account_id": "123456789012", "role_name": "viewer" }));
+}
+
+/// A user with a profile that takes a console session's credentials.
+fn signing_in() -> User {
+    let profile = format!("[default]\nregion = us-west-2\nlogin_session = {LOGIN_SESSION}\n");
+    User::new().with_file(".aws/config", &profile)
+}
+
+#[test]
+fn a_console_session() {
+    let user = signing_in();
+    let sessions = user.home().join(".aws/login/cache");
+    user.server.sign_in(&sessions, HOUR).unwrap();
+    user.watches("");
+    assert!(user.server.requests().is_empty());
+    // What is left of it is too little: it is renewed, and what comes of that is kept for the next program.
+    user.server.sign_in(&sessions, Duration::ZERO).unwrap();
+    user.watches("");
+    user.asked(Party::SignIn);
+    user.watches("");
+    user.asked(Party::SignIn);
+    let profile = format!("[profile console]\nregion = us-west-2\nlogin_session = {LOGIN_SESSION}\n");
+    let user = user.with_file(".aws/config", &profile);
+    user.watches("profile=console");
+}
+
+#[test]
+fn without_a_console_session_the_error_says_how_to_sign_in() {
+    let user = signing_in();
+    let patient = "retry-timeout=-1";
+    let text = user.fails(patient, "run `aws login`");
+    assert!(!text.contains("feature") && !text.contains("AWS SDK found"), "{text}");
+    // The session is over.
+    let sessions = user.home().join(".aws/login/cache");
+    user.server.sign_in(&sessions, Duration::ZERO).unwrap();
+    user.server.set_refusal(Some(Refusal::new(401, "AccessDeniedException", "TOKEN_EXPIRED")));
+    let text = user.fails(patient, "run `aws login`");
+    assert!(text.contains("session has expired"), "{text}");
+    // The endpoint does not answer: it may later.
+    user.server.set_refusal(Some(Refusal::new(500, "InternalServerException", "server_error")));
+    let text = user.fails("retry-timeout=0", "The source that the AWS SDK found gave no credentials: ");
+    assert!(!text.contains("aws login`"), "{text}");
+    for session in std::fs::read_dir(&sessions).unwrap() {
+        std::fs::write(session.unwrap().path(), "{\"refreshToken\":\"hush\"").unwrap();
+    }
+    let text = user.fails(patient, "run `aws login`");
+    assert!(!text.contains("hush"), "{text}");
+}
+
+#[test]
+fn without_a_session_of_identity_center_the_error_says_how_to_sign_in() {
+    let profile = "[default]\nsso_session = me\nsso_account_id = 123456789012\nsso_role_name = viewer\n[sso-session me]\n\
+                   sso_region = us-west-2\nsso_start_url = https://example.awsapps.com/start\n";
+    let user = User::new().with_file(".aws/config", profile);
+    user.fails("retry-timeout=-1", "run `aws sso login`");
 }
 
 #[test]

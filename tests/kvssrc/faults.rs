@@ -115,26 +115,39 @@ fn every_fault_in_every_output_leaves_the_frames_of_an_undisturbed_run() {
     for (output, caps) in OUTPUTS {
         let undisturbed = run(&source(&stored()), caps).ok();
         let wanted = seen(&undisturbed);
-        let table = table();
-        // Most of their time they wait, each for itself.
-        std::thread::scope(|scope| {
-            for rows in table.chunks(table.len().div_ceil(ROWS_AT_ONCE)) {
-                let wanted = &wanted;
-                scope.spawn(move || {
-                    for (name, faults) in rows {
-                        let outcome = disturbed(name, faults, caps);
-                        assert!(outcome.error.is_none(), "{name}, {output}: {:?}", outcome.error);
-                        assert!(outcome.warnings.is_empty(), "{name}, {output}: {:?}", outcome.warnings);
-                        assert_eq!(seen(&outcome), *wanted, "{name}, {output}");
-                    }
-                });
-            }
+        each_of_table(|name, faults| {
+            let outcome = disturbed(name, faults, "", caps);
+            assert!(outcome.error.is_none(), "{name}, {output}: {:?}", outcome.error);
+            assert!(outcome.warnings.is_empty(), "{name}, {output}: {:?}", outcome.warnings);
+            assert_eq!(seen(&outcome), wanted, "{name}, {output}");
         });
     }
 }
 
+/// Where frames are watched as they come, the next connection is opened before anybody asks for it.
+#[test]
+fn every_fault_leaves_the_frames_of_an_undisturbed_live_run() {
+    let undisturbed = run(&source(&stored()), "audio/x-alaw").ok();
+    each_of_table(|name, faults| {
+        let outcome = disturbed(name, faults, "is-live=true", "audio/x-alaw");
+        assert!(outcome.error.is_none(), "{name}: {:?}", outcome.error);
+        assert!(outcome.warnings.is_empty(), "{name}: {:?}", outcome.warnings);
+        assert_eq!(outcome.payloads(), undisturbed.payloads(), "{name}");
+    });
+}
+
+/// Rows side by side: most of their time they wait, each for itself.
+fn each_of_table(check: impl Fn(&str, &[Fault]) + Sync) {
+    let (table, check) = (table(), &check);
+    std::thread::scope(|scope| {
+        for rows in table.chunks(table.len().div_ceil(ROWS_AT_ONCE)) {
+            scope.spawn(move || rows.iter().for_each(|(name, faults)| check(name, faults)));
+        }
+    });
+}
+
 /// A reading that meets these faults, patient with failures, but not with silence.
-fn disturbed(name: &str, faults: &[Fault], caps: &str) -> Outcome {
+fn disturbed(name: &str, faults: &[Fault], properties: &str, caps: &str) -> Outcome {
     let emulator = stored();
     for fault in faults {
         let of_endpoint = match fault {
@@ -155,7 +168,7 @@ fn disturbed(name: &str, faults: &[Fault], caps: &str) -> Outcome {
     };
     // Nothing is silent where credentials are fetched, and on a slow machine that may take a while.
     let read_timeout = if credentials.is_some() { 10_000 } else { 300 };
-    let outcome = run(&format!("{source} read-timeout={read_timeout}"), caps);
+    let outcome = run(&format!("{source} {properties} read-timeout={read_timeout}"), caps);
     if let Some(server) = credentials {
         assert_eq!(server.issued().len(), 2, "{name}");
     }

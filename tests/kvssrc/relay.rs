@@ -41,7 +41,7 @@ impl Relay {
             let (method, rest) = text.split_once(' ')?;
             let target = rest.split(' ').next()?;
             if method == "CONNECT" {
-                let found = find(target).map(|found| TcpStream::connect(found));
+                let found = find(target).map(TcpStream::connect);
                 let server = found.unwrap_or_else(|| TcpStream::connect(target)).ok()?;
                 client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").ok()?;
                 return Some(server);

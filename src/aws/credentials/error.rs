@@ -24,6 +24,9 @@ pub enum CredentialError {
     /// The SDK's endpoint rules refuse the settings.
     #[error("{by} has no endpoint: {reason}")]
     Endpoint { by: String, reason: String },
+    /// Somebody has to begin a session, or another one.
+    #[error("nobody is signed in to AWS here, or the session is over: run `{command}` ({reason})")]
+    SignedOut { command: &'static str, reason: String },
     /// No answer, or one that may pass.
     #[error("{by} gave no credentials: {reason}")]
     Unavailable { by: String, reason: String },
@@ -64,8 +67,11 @@ pub(in crate::aws) fn explain(error: &(dyn std::error::Error + 'static)) -> Opti
 }
 
 /// What a source tells that has given credentials before. The SDK takes instance metadata that cannot be reached for a
-/// machine without any, but here it was there, and may be again.
+/// machine without any, but here it was there, and may be again; and whose session is over may begin another one.
 pub(super) fn away(error: CredentialsError) -> CredentialsError {
+    if let Some(signed_out @ CredentialError::SignedOut { .. }) = find::<CredentialError>(&error) {
+        return CredentialError::Unavailable { by: FOUND.to_owned(), reason: signed_out.to_string() }.into();
+    }
     if find::<CredentialError>(&error).is_none()
         && let Some(CredentialsError::CredentialsNotLoaded(_)) = innermost(&error)
     {

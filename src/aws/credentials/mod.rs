@@ -9,6 +9,7 @@ mod refresh;
 mod role;
 mod sdk;
 mod service;
+mod sign_in;
 
 use std::convert::Infallible;
 use std::fmt;

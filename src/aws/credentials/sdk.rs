@@ -6,6 +6,8 @@ use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{self, ProvideCredentials, future};
 
+use super::sign_in::without_session;
+
 /// Reads environment and shared files anew each time it is asked: the SDK's own providers read them once.
 #[derive(Debug)]
 pub(super) struct SdkProvider {
@@ -56,6 +58,6 @@ impl ProvideCredentials for SdkProvider {
     where
         Self: 'a,
     {
-        future::ProvideCredentials::new(self.credentials())
+        future::ProvideCredentials::new(async { self.credentials().await.map_err(without_session) })
     }
 }

@@ -1,5 +1,5 @@
 //! The services that give credentials, as a client meets them: AWS STS, Amazon Cognito, the credentials provider of
-//! AWS IoT, the metadata services of instances and containers, the portal of IAM Identity Center.
+//! AWS IoT, the metadata services of instances and containers, the portal of IAM Identity Center, AWS Sign-In.
 //!
 //! What they give, the emulator that they belong to takes.
 
@@ -8,13 +8,14 @@ mod container;
 mod instance;
 mod iot;
 mod server;
+mod signin;
 mod sso;
 mod sts;
 mod tls;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -33,6 +34,7 @@ use crate::sync::lock;
 pub use cognito::{LOGIN_PROVIDER, LOGIN_TOKEN};
 pub use container::AUTHORIZATION_TOKEN;
 pub use instance::ROLE_NAME;
+pub use signin::LOGIN_SESSION;
 pub use sso::ACCESS_TOKEN;
 pub use sts::WEB_IDENTITY_TOKEN;
 pub use tls::Pem;
@@ -53,6 +55,8 @@ pub enum Party {
     Container,
     /// GetRoleCredentials of the portal.
     Sso,
+    /// The token endpoint of AWS Sign-In.
+    SignIn,
 }
 
 /// A request for credentials.
@@ -93,6 +97,7 @@ struct State {
     refusal: Option<Refusal>,
     requests: Vec<CredentialRequest>,
     issued: Vec<Keys>,
+    session: Option<signin::Session>,
 }
 
 impl Context {
@@ -128,8 +133,8 @@ impl CredentialServer {
     ///
     /// Sockets, certificates or the thread cannot be made.
     pub fn start(emulator: &Emulator) -> Result<Self, Error> {
-        let state =
-            State { lifetime: Duration::from_secs(3600), refusal: None, requests: Vec::new(), issued: Vec::new() };
+        let lifetime = Duration::from_secs(3600);
+        let state = State { lifetime, refusal: None, requests: Vec::new(), issued: Vec::new(), session: None };
         let region = emulator.region().to_owned();
         let context = Arc::new(Context { keys: emulator.key_ring(), region, state: Mutex::new(state) });
         let files = tempfile::tempdir().map_err(Error::io("making a folder for certificates"))?;
@@ -166,7 +171,17 @@ impl CredentialServer {
         Ok(Self { context, address, iot_address, files, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// URL of STS, Cognito and the portal, and of the metadata services of instances.
+    /// Begins the session [`LOGIN_SESSION`], as `aws login` does, in its folder of sessions (`~/.aws/login/cache`). What
+    /// it gives at first is valid for so long, and renewed at the token endpoint.
+    ///
+    /// # Errors
+    ///
+    /// The session cannot be written.
+    pub fn sign_in(&self, folder: &Path, lifetime: Duration) -> Result<(), Error> {
+        signin::sign_in(&self.context, folder, lifetime)
+    }
+
+    /// URL of STS, Cognito, the portal and the token endpoint, and of the metadata services of instances.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }

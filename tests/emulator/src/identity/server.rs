@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use super::{Context, cognito, container, instance, iot, sso, sts};
+use super::{Context, cognito, container, instance, iot, signin, sso, sts};
 
 const LARGEST_REQUEST: usize = 64 * 1024;
 
@@ -64,6 +64,7 @@ async fn dispatch(context: &Context, request: Request<Incoming>, mutual: bool) -
     match (&head.method, path) {
         (&Method::POST, "/") if head.headers.contains_key("x-amz-target") => cognito::answer(context, &head, &body),
         (&Method::POST, "/") => sts::answer(context, &head, &body),
+        (&Method::POST, signin::PATH) => signin::answer(context, &head, &body),
         (&Method::GET, container::PATH) => container::answer(context, &head),
         (&Method::GET, sso::PATH) => sso::answer(context, &head),
         (_, path) if path.starts_with("/latest/") => instance::answer(context, &head),
