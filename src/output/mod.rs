@@ -45,7 +45,7 @@ pub enum Writer {
     /// All tracks as one Matroska stream.
     Container(ContainerWriter),
     /// The frames of one track.
-    Track(TrackWriter),
+    Track(Box<TrackWriter>),
 }
 
 /// What kinds of track a writer writes.
@@ -128,7 +128,7 @@ pub fn writer(
         Some(Writer::Track(before)) => {
             let mut writer = choose(header, downstream, selector, claim)?;
             if let Writer::Track(writer) = &mut writer {
-                writer.go_on_from(before);
+                writer.go_on_from(*before);
             }
             Ok(writer)
         }
