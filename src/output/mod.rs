@@ -52,7 +52,7 @@ pub enum Writer {
     /// All tracks as one Matroska stream.
     Container(ContainerWriter),
     /// The frames of one track.
-    Track(TrackWriter),
+    Track(Box<TrackWriter>),
 }
 
 /// What kinds of track a writer writes.
@@ -157,7 +157,7 @@ pub fn writer(
         Some(Writer::Track(before)) => {
             let mut writer = choose()?;
             if let Writer::Track(writer) = &mut writer {
-                writer.go_on_from(before);
+                writer.go_on_from(*before);
             }
             Ok((writer, Vec::new()))
         }

@@ -80,7 +80,7 @@ pub fn choose(
 /// A writer for the track, unless downstream does not take its format.
 fn fit(index: usize, track: &Track, downstream: &gst::Caps, claim: &TrackCaps) -> Result<Option<Writer>, Error> {
     let caps = claim.of(track).map_err(|reason| Error::Codec { number: track.number, reason })?;
-    Ok(downstream.can_intersect(&caps).then(|| Writer::Track(TrackWriter::new(index, track, caps))))
+    Ok(downstream.can_intersect(&caps).then(|| Writer::Track(Box::new(TrackWriter::new(index, track, caps)))))
 }
 
 fn no_fit(downstream: &gst::Caps, tracks: &[Track], claim: &TrackCaps) -> Error {

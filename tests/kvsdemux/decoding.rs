@@ -62,7 +62,8 @@ fn sound_stays_where_it_was() {
     assert_eq!(packets.counts[0], COUNT);
     assert!(packets.counts[1] >= 188, "{:?}", packets.counts);
     let length = COUNT as f64 * FRAME as f64 / 1000.0;
-    assert!((packets.duration.unwrap() - length).abs() < 0.03, "{:?}", packets.duration);
+    // Sound of 48 kHz is longer by the frame that its encoder begins with, and what fills up the last one.
+    assert!((packets.duration.unwrap() - length).abs() < 0.05, "{:?}", packets.duration);
     assert_eq!(judges::decoded_pictures(&file), COUNT);
 
     // Both begin at running time 0, whatever the times of their buffers are.

@@ -23,7 +23,9 @@ fn tone() -> Vec<Vec<u8>> {
 /// Pictures of 40 ms beside the tone, in the order of `key` (time in ms, whether it is sound), cut where a keyframe of the
 /// picture comes, every two seconds.
 fn skewed(tone: &[Vec<u8>], key: impl Fn(i64, bool) -> i64) -> Vec<Fragment> {
-    let pictures = (0..250).map(|at| (at * 40, false, vec![0xFF, 0xD8, at as u8]));
+    let line = "videotestsrc num-buffers=1 ! video/x-raw,width=64,height=64 ! jpegenc";
+    let jpeg = run(line, "image/jpeg").ok().frames.remove(0).bytes;
+    let pictures = (0..250).map(|at| (at * 40, false, jpeg.clone()));
     let sound = (0..).zip(tone).map(|(at, frame)| (at * 20, true, frame.clone()));
     let mut all: Vec<_> = pictures.chain(sound).collect();
     all.sort_by_key(|(time, is_sound, _)| (key(*time, *is_sound), *is_sound));

@@ -62,12 +62,14 @@ fn assert_same(ours: &Outcome, judged: &Outcome) {
     }
 }
 
-/// Every field as text, buffers by their bytes.
+/// Every field as text, buffers by their bytes; but for the rate of AAC, which matroskademux 1.22 doubles where there is no
+/// SBR: decoders judge it in the tests of caps.
 fn fields(caps: &gst::Caps) -> Vec<String> {
     assert_eq!(caps.size(), 1, "{caps}");
     let structure = caps.structure(0).unwrap();
     let mut fields: Vec<String> = structure
         .iter()
+        .filter(|(name, _)| structure.name() != "audio/mpeg" || *name != "rate")
         .map(|(name, value)| match value.get::<gst::Buffer>() {
             Ok(buffer) => format!("{name}={:?}", buffer.map_readable().unwrap().as_slice()),
             Err(_) => format!("{name}={}", value.serialize().unwrap()),
