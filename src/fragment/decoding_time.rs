@@ -72,6 +72,14 @@ impl DecodingTimes {
         if discont && self.last.is_some_and(|last| pts < last) {
             self.restart();
         }
+        if self.reordering.depth == 0 && self.latest.first().is_none_or(|latest| pts >= *latest) {
+            // In order, as most streams are: the rest comes to the same.
+            self.keyframe = if keyframe { pts } else { self.keyframe };
+            self.latest.clear();
+            self.latest.push(pts);
+            self.last = self.last.max(Some(pts));
+            return self.last.filter(|last| *last == pts);
+        }
         if keyframe {
             self.keyframe = pts;
             // Decoding begins anew behind a gap.

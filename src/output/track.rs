@@ -34,7 +34,7 @@ pub struct TrackWriter {
     discont: bool,
     captured: bool,
     /// Of a codec that has pictures out of order.
-    decoding: Option<Decoding>,
+    decoding: Option<Box<Decoding>>,
     later: u64,
     unix_time: gst::Caps,
     stamp: Stamp,
@@ -51,7 +51,7 @@ impl TrackWriter {
             false => (Vec::new(), if raw { 8 } else { 1 }),
         };
         let private = track.codec_private.as_ref().filter(|_| claimed);
-        let decoding = Decoding::new(&caps, private, track.default_duration);
+        let decoding = Decoding::new(&caps, private, track.default_duration).map(Box::new);
         let clipping = Clipping::new(track, &caps);
         let mut head = vec![Item::Caps(caps)];
         for bytes in headers {
@@ -69,7 +69,7 @@ impl TrackWriter {
             head,
             discont: false,
             captured: false,
-            later: decoding.as_ref().map_or(0, Decoding::delay),
+            later: decoding.as_ref().map_or(0, |decoding| decoding.delay()),
             decoding,
             unix_time: buffer::unix_time_caps(),
             stamp: Stamp::default(),
@@ -81,7 +81,7 @@ impl TrackWriter {
         self.later = self.later.max(before.later);
         self.discont |= before.discont;
         if let (Some(decoding), Some(before)) = (&mut self.decoding, before.decoding) {
-            decoding.go_on_from(before);
+            decoding.go_on_from(*before);
         }
     }
 

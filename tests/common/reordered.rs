@@ -4,6 +4,9 @@
 
 use std::path::Path;
 
+use h264_reader::nal::WritableNal;
+use h264_reader::nal::sps::SeqParameterSet;
+use h264_reader::rbsp::{BitReader, BitWriter, ByteReader, ByteWriter};
 use kvs_emulator::Emulator;
 
 use crate::body::START_MS;
@@ -79,6 +82,30 @@ impl Encoded {
         let emulator = emulator();
         emulator.import_bytes_at(STREAM, self.bytes(), START_MS).unwrap();
         emulator
+    }
+
+    /// A Matroska file of H.264 whose parameter set says something else.
+    pub fn saying(&self, change: impl FnOnce(&mut SeqParameterSet)) -> Vec<u8> {
+        let mut bytes = self.bytes();
+        // In CodecPrivate, it stands behind its length, of which the first byte is 0.
+        let is_parameter_set = |window: &[u8]| window[0] == 0 && window[2] == 0x67 && [77, 100].contains(&window[3]);
+        let at = bytes.windows(4).position(is_parameter_set).expect("an AVCDecoderConfigurationRecord");
+        let length = usize::from(bytes[at + 1]);
+        let unit = bytes[at + 2..at + 2 + length].to_vec();
+        let reader = BitReader::new(ByteReader::skipping_h264_header(&unit[..]));
+        let mut sequence = SeqParameterSet::from_bits(reader).unwrap();
+        change(&mut sequence);
+        let mut written = vec![0x67];
+        sequence.write_bits(&mut BitWriter::new(ByteWriter::new(&mut written))).unwrap();
+        // Zeros may stand behind a NAL unit.
+        written.resize(length, 0);
+        // Keyframes have it, too.
+        let mut from = 0;
+        while let Some(found) = bytes[from..].windows(length).position(|window| window == unit) {
+            from += found;
+            bytes[from..from + length].copy_from_slice(&written);
+        }
+        bytes
     }
 }
 

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use super::judges::{discoverer, ffprobe};
+use super::judges::{decoded_pictures, discoverer, ffprobe};
+use super::reordered;
 use super::sample::{END, FRAMES, FRAMES_PER_FRAGMENT, START, emulator, example, recording};
 use super::support::{STREAM, printed, wait_until};
 use kvs_emulator::{Emulator, Operation};
@@ -64,6 +65,33 @@ fn a_copy_begins_with_the_keyframe_before_the_start_and_what_is_encoded_with_the
         // What is decoded is as much as there is.
         let decoded = super::support::run(&format!("filesrc location={} ! decodebin", file.display()), "video/x-raw");
         assert_eq!(decoded.ok().frames.len(), frames, "{name}");
+    }
+}
+
+#[test]
+fn pictures_out_of_order_are_copied_from_any_moment_to_any() {
+    for encoded in [reordered::CLOSED, reordered::OPEN, reordered::OPEN_H265] {
+        let emulator = encoded.serve();
+        let folder = tempfile::tempdir().unwrap();
+        let copy = |name: &str, start: &str, end: &str| {
+            let file = folder.path().join(name);
+            let range = ["--stream", STREAM, "--start", start, "--end", end];
+            printed(example("download", &emulator).args(range).arg("-o").arg(&file));
+            file
+        };
+        let whole = copy("whole.mp4", START, "2026-01-05T10:00:04Z");
+        reordered::judge_file(&whole, reordered::COUNT);
+        // From the keyframe before the start on.
+        let part = copy("part.mp4", "2026-01-05T10:00:01.5Z", "2026-01-05T10:00:04Z");
+        let count = ffprobe(&part).counts[0];
+        assert!((62..reordered::COUNT).contains(&count), "{encoded:?}: {count}");
+        reordered::judge_file(&part, count);
+        // What the last pictures need comes, too, and stands behind the end.
+        let cut = copy("cut.mp4", START, "2026-01-05T10:00:02.48Z");
+        let packets = ffprobe(&cut);
+        assert!((62..62 + 4).contains(&packets.counts[0]), "{encoded:?}: {:?}", packets.counts);
+        assert!(packets.decoded.is_sorted(), "{:?}", packets.decoded);
+        assert_eq!(decoded_pictures(&cut), packets.counts[0]);
     }
 }
 

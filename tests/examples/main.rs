@@ -9,6 +9,8 @@ mod frames;
 #[allow(dead_code, reason = "shared with the tests of kvssrc")]
 #[path = "../kvssrc/judges.rs"]
 mod judges;
+#[path = "../common/reordered.rs"]
+mod reordered;
 mod sample;
 #[allow(dead_code, reason = "shared with the tests of kvssrc")]
 #[path = "../kvssrc/support.rs"]

@@ -83,6 +83,46 @@ fn connections_that_are_cut_change_nothing() {
 }
 
 #[test]
+fn fragments_that_come_again_change_nothing() {
+    for encoded in [CLOSED, OPEN_H265] {
+        let emulator = encoded.serve();
+        emulator.import_bytes_at(STREAM, encoded.bytes(), START_MS).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.mp4");
+        let line =
+            format!("{} ! {} ! mp4mux ! filesink location={}", source(&emulator), encoded.parser, file.display());
+        run_to_end(&line).ok();
+        reordered::judge_file(&file, COUNT);
+    }
+}
+
+#[test]
+fn parameter_sets_that_do_not_say_it_make_right_files_too() {
+    for encoded in [CLOSED, OPEN, reordered::FLAT] {
+        let bytes = encoded.saying(|sequence| sequence.vui_parameters.as_mut().unwrap().bitstream_restrictions = None);
+        let emulator = emulator();
+        emulator.import_bytes_at(STREAM, bytes, START_MS).unwrap();
+        reordered::judge_recorders(&source(&emulator), encoded.parser);
+    }
+}
+
+#[test]
+fn parameter_sets_that_are_wrong_are_not_believed_for_long() {
+    let bytes = CLOSED.saying(|sequence| {
+        let vui = sequence.vui_parameters.as_mut().unwrap();
+        vui.bitstream_restrictions.as_mut().unwrap().max_num_reorder_frames = 0;
+    });
+    let emulator = emulator();
+    emulator.import_bytes_at(STREAM, bytes, START_MS).unwrap();
+    let outcome = run(&source(&emulator), CLOSED.caps).ok();
+    assert_eq!(outcome.frames.len(), COUNT);
+    let with: Vec<_> = outcome.frames.iter().filter(|frame| frame.dts.is_some()).collect();
+    assert!(with.is_sorted_by_key(|frame| frame.dts) && with.iter().all(|frame| frame.dts <= frame.pts));
+    let last_without = outcome.frames.iter().rposition(|frame| frame.dts.is_none());
+    assert!((1..KEYFRAMES).contains(&last_without.unwrap()), "{last_without:?}");
+}
+
+#[test]
 fn a_producer_that_starts_again_and_one_that_was_set_back_go_on() {
     for (encoded, second) in [(CLOSED, 4000), (CLOSED, 0), (CLOSED_H265, 4000)] {
         let emulator = emulator();
