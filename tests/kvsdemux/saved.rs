@@ -10,6 +10,9 @@ use super::body::{Block, Fragment, START_MS, body};
 use super::judges;
 use super::support::{PATIENCE, Pipeline, capture, emulator_with_body, printed, run, run_to_end, source};
 
+/// A frame: its bytes, presentation and capture time in ns, fragment number, and producer timestamp.
+type Came = (Vec<u8>, Option<u64>, Option<u64>, Option<String>, Option<u64>);
+
 /// A body in a file, and what `kvssrc ! filesink` makes of it.
 struct Files {
     _folder: tempfile::TempDir,
@@ -36,7 +39,7 @@ struct Told {
     comments: Vec<(usize, Vec<String>)>,
     messages: Vec<String>,
     /// Bytes, presentation time, capture time, fragment number, producer timestamp.
-    frames: Vec<(Vec<u8>, Option<u64>, Option<u64>, Option<String>, Option<u64>)>,
+    frames: Vec<Came>,
 }
 
 /// The structure as text, without the bytes that its fragment took, and how far it lay behind when it was read.
